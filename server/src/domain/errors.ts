@@ -1,0 +1,245 @@
+import type { ErrorEnvelope } from '../protocol/error-envelope.ts';
+
+/**
+ * THE error table: every error a client can see over HTTP is a row here, and a throw names its row (contract.md §5).
+ * `{name}` in a message is filled from the arguments of `apiError`. 409, 408 and 5xx make the official clients retry,
+ * so no row for a permanent condition has such a status.
+ */
+type Row = { status: number; type: string; code: string | null; message: string; param?: string };
+
+const invalid = 'invalid_request_error';
+
+export const ERRORS = {
+  invalid_api_key: {
+    status: 401,
+    type: invalid,
+    code: 'invalid_api_key',
+    message: 'Incorrect API key provided: {mask}. The key of this server is the one it was started with.',
+  },
+  missing_api_key: {
+    status: 401,
+    type: invalid,
+    code: null,
+    message:
+      "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
+  },
+  foreign_origin: {
+    status: 403,
+    type: invalid,
+    code: 'foreign_origin',
+    message:
+      'This server runs without an API key and therefore answers only programs on its own machine: {header} {value} is not one of its own names. Set HOLT_API_KEY to open it.',
+  },
+  invalid_json: {
+    status: 400,
+    type: invalid,
+    code: null,
+    message:
+      'We could not parse the JSON body of your request. (HINT: This likely means you aren’t using your HTTP library correctly. The API expects a JSON payload, but what was sent was not valid JSON: {reason})',
+  },
+  malformed_request: { status: 400, type: invalid, code: null, message: 'The request could not be read: {reason}' },
+  request_too_large: {
+    status: 413,
+    type: invalid,
+    code: 'request_too_large',
+    message: 'The request body is larger than the {limit} bytes this server accepts.',
+  },
+  unknown_url: { status: 404, type: invalid, code: 'unknown_url', message: 'Invalid URL ({method} {url})' },
+  missing_required_parameter: {
+    status: 400,
+    type: invalid,
+    code: 'missing_required_parameter',
+    message: "Missing required parameter: '{param}'.",
+  },
+  unknown_parameter: {
+    status: 400,
+    type: invalid,
+    code: 'unknown_parameter',
+    message: "Unknown parameter: '{param}'.",
+  },
+  unsupported_parameter: {
+    status: 400,
+    type: invalid,
+    code: 'unsupported_parameter',
+    message: "Unsupported parameter: '{param}' {reason}.",
+  },
+  unsupported_value: {
+    status: 400,
+    type: invalid,
+    code: 'unsupported_value',
+    message: "Unsupported value: '{param}' {reason}.",
+  },
+  invalid_type: {
+    status: 400,
+    type: invalid,
+    code: 'invalid_type',
+    message: "Invalid type for '{param}': expected {expected}, but got {got} instead.",
+  },
+  invalid_value: { status: 400, type: invalid, code: 'invalid_value', message: "Invalid value: '{param}' {reason}." },
+  /** Ranges and lengths: the code is one of the official ones and comes with the arguments. */
+  out_of_range: { status: 400, type: invalid, code: 'invalid_value', message: "Invalid '{param}': {reason}" },
+  background_needs_store: {
+    status: 400,
+    type: invalid,
+    code: 'unsupported_parameter',
+    param: 'background',
+    message: "Background mode requires 'store' to be true.",
+  },
+  idempotency_key_unsupported: {
+    status: 400,
+    type: invalid,
+    code: 'unsupported_parameter',
+    param: 'Idempotency-Key',
+    message: "Unsupported header: 'Idempotency-Key' is not served by this version of Holt.",
+  },
+  model_not_found: {
+    status: 400,
+    type: invalid,
+    code: 'model_not_found',
+    param: 'model',
+    message: "The requested model '{model}' does not exist.",
+  },
+  model_unknown: {
+    status: 404,
+    type: invalid,
+    code: 'model_not_found',
+    param: 'model',
+    message: "The model '{model}' does not exist.",
+  },
+  tool_output_missing: {
+    status: 400,
+    type: invalid,
+    code: null,
+    param: 'input',
+    message: 'No tool output found for function call {call}.',
+  },
+  tool_call_missing: {
+    status: 400,
+    type: invalid,
+    code: null,
+    param: 'input',
+    message: 'No tool call found for function call output with call_id {call}.',
+  },
+  response_not_found: { status: 404, type: invalid, code: null, message: "Response with id '{id}' not found." },
+  not_streamable_foreground: {
+    status: 400,
+    type: invalid,
+    code: invalid,
+    param: 'stream',
+    message: 'This response cannot be streamed because it was not created with background=true.',
+  },
+  not_streamable: {
+    status: 400,
+    type: invalid,
+    code: invalid,
+    param: 'stream',
+    message: 'This response cannot be streamed because it was not created with stream=true.',
+  },
+  stream_expired: {
+    status: 400,
+    type: invalid,
+    code: invalid,
+    param: 'stream',
+    message: 'This response can no longer be streamed because it is more than {minutes} minutes old',
+  },
+  encrypted_content_of_stored: {
+    status: 400,
+    type: invalid,
+    code: null,
+    param: 'include',
+    message: 'Encrypted content cannot be requested for persisted responses',
+  },
+  cancel_synchronous: { status: 400, type: invalid, code: null, message: 'Cannot cancel a synchronous response.' },
+  item_not_found: {
+    status: 400,
+    type: invalid,
+    code: 'invalid_value',
+    param: 'after',
+    message: "Item with id '{id}' not found.",
+  },
+  queue_full: {
+    status: 429,
+    type: 'rate_limit_error',
+    code: 'rate_limit_exceeded',
+    message: 'The queue of background responses is full ({max} are waiting). Please try again later.',
+  },
+  no_free_slot: {
+    status: 429,
+    type: 'rate_limit_error',
+    code: 'rate_limit_exceeded',
+    message: 'All {concurrency} slots of this server are busy. Please try again later, or use background mode to wait in the queue.',
+  },
+  upstream_rejected: { status: 400, type: invalid, code: null, message: '{message}' },
+  context_length_exceeded: {
+    status: 400,
+    type: invalid,
+    code: 'context_length_exceeded',
+    param: 'input',
+    message: '{message}',
+  },
+  upstream_rate_limited: {
+    status: 429,
+    type: 'rate_limit_error',
+    code: 'rate_limit_exceeded',
+    message: '{message}',
+  },
+  upstream_quota: { status: 429, type: 'insufficient_quota', code: 'insufficient_quota', message: '{message}' },
+  upstream_failed: { status: 502, type: 'server_error', code: 'server_error', message: '{message}' },
+  server_error: {
+    status: 500,
+    type: 'server_error',
+    code: 'server_error',
+    message: 'The server had an error while processing your request. Please quote the request id {request_id}.',
+  },
+  store_unavailable: {
+    status: 503,
+    type: 'service_unavailable_error',
+    code: 'store_unavailable',
+    message: 'The store of this server cannot take the request at the moment. Please try again.',
+  },
+  shutting_down: {
+    status: 503,
+    type: 'service_unavailable_error',
+    code: 'server_is_overloaded',
+    message: 'This server is shutting down. Please try again.',
+  },
+} as const satisfies Record<string, Row>;
+
+export type ErrorName = keyof typeof ERRORS;
+
+type ErrorArguments = {
+  /** Dotted path of the offending field, `input[0].content`. Overrides the row's. */
+  param?: string;
+  /** Overrides the row's code, for rows that stand for a family of official codes. */
+  code?: string;
+  /** Whole seconds a client should wait, sent as Retry-After. */
+  retryAfter?: number;
+  cause?: unknown;
+  [placeholder: string]: unknown;
+};
+
+/** An error that a client may see. Made by `apiError` only. */
+export class ApiError extends Error {
+  readonly row: ErrorName;
+  readonly status: number;
+  readonly body: ErrorEnvelope;
+  readonly retryAfter: number | undefined;
+
+  constructor(name: ErrorName, args: ErrorArguments) {
+    const row: Row = ERRORS[name];
+    const param = args.param ?? row.param ?? null;
+    const message = row.message.replaceAll(/\{(\w+)\}/g, (_, key: string) =>
+      key === 'param' ? String(param) : String(args[key] ?? ''),
+    );
+    super(message, args.cause === undefined ? undefined : { cause: args.cause });
+    this.row = name;
+    this.status = row.status;
+    this.retryAfter = args.retryAfter;
+    this.body = { error: { message, type: row.type, param, code: args.code ?? row.code } };
+  }
+}
+
+/** @param args fills the `{placeholders}` of the row's message */
+export function apiError(name: ErrorName, args: ErrorArguments = {}): ApiError {
+  return new ApiError(name, args);
+}

@@ -1,0 +1,249 @@
+import type { CreateResponseBody } from '../protocol/create-response.ts';
+import type { ResponseEvent } from '../protocol/events.ts';
+import type { InputItem } from '../protocol/items.ts';
+import type { InputItemResource, Model } from '../protocol/list.ts';
+import type { Response } from '../protocol/response.ts';
+import type { Fold } from './fold.ts';
+import type { Chunk, ChunkPage } from './chunk.ts';
+import type { EndStatus } from './status.ts';
+import type { UpstreamEvent } from './upstream-event.ts';
+
+/** Wall time and timers, so that tests own them. */
+export interface Clock {
+  /** Milliseconds since the epoch: the wall at start plus monotonic time, so a clock that is set expires nothing early. */
+  now(): number;
+  /** Calls `run` once after `ms`. The timer keeps no process alive. */
+  timer(ms: number, run: () => void): Timer;
+}
+export interface Timer {
+  /** Starts the time over. */
+  refresh(): void;
+  cancel(): void;
+}
+
+export interface Ids {
+  /** `resp_` + 12 hex of `createdAt` (ms) + `00` + 36 hex random: ids sort by time (design.md §5). */
+  response(createdAt: number): string;
+  /** `<prefix>_` + 48 hex random; prefixes `msg`, `fc`, `rs`, `call`. */
+  item(prefix: 'msg' | 'fc' | 'rs' | 'call'): string;
+  request(): string;
+  worker(): string;
+}
+
+/** In [0, 1), for jitter. */
+export type Random = () => number;
+
+export interface Log {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+// ---------------------------------------------------------------- providers
+
+/** A complete, validated turn: what a provider needs to know to run it once. */
+export type Turn = {
+  /** The upstream's own name of the model. */
+  model: string;
+  instructions: string | null;
+  items: InputItem[];
+  request: CreateResponseBody;
+  /** Sent upstream as Idempotency-Key: stable over the retries of one turn. */
+  idempotencyKey: string;
+};
+
+/** An adapter to an upstream API. It knows neither ids nor numbers of ours. */
+export interface Provider {
+  readonly name: string;
+  /**
+   * Throws a row of the error table for what this provider can't honour (promise 8). Called before anything exists.
+   */
+  check(request: CreateResponseBody, items: InputItem[]): void;
+  /**
+   * Runs the turn once. Yields what came in together as one batch. Ends after a `finish` or an `error` event; never
+   * throws for what an upstream does, only for the caller's own abort. Aborting closes the upstream socket.
+   */
+  run(turn: Turn, signal: AbortSignal): AsyncIterable<readonly UpstreamEvent[]>;
+  /** The upstream's models, empty when it can't say. Bounded by `signal`. */
+  models(signal: AbortSignal): Promise<Model[]>;
+  close(): Promise<void>;
+}
+
+/** What a client's model name is bound to. */
+export type ModelBinding = { provider: Provider; upstreamModel: string };
+
+export interface Models {
+  resolve(name: string): ModelBinding | undefined;
+  list(signal: AbortSignal): Promise<Model[]>;
+}
+
+// ---------------------------------------------------------------- store
+
+/** What the store keeps of a request: enough to run it again and to list its input. */
+export type StoredRequest = {
+  body: CreateResponseBody;
+  upstreamModel: string;
+  inputItems: InputItemResource[];
+};
+
+export type NewResponse = {
+  id: string;
+  projectId: string;
+  model: string;
+  provider: string;
+  stream: boolean;
+  request: StoredRequest;
+  /** ms */
+  createdAt: number;
+  expiresAt: number;
+  /** The worker that has a slot for it, or null: then it waits in the queue. */
+  workerId: string | null;
+  chunk: Chunk;
+};
+
+/** A row as the verbs see it. `request` is read apart, since polls don't need it. */
+export type StoredResponse = {
+  no: number;
+  id: string;
+  projectId: string;
+  status: Response['status'];
+  workerId: string | null;
+  epoch: number;
+  /** Claims so far; bounded by `recovery.max_attempts`. */
+  attempt: number;
+  model: string;
+  provider: string;
+  background: boolean;
+  stream: boolean;
+  /** JSON of the final Response, UTF-8; null while it runs. */
+  snapshot: Uint8Array | null;
+  createdAt: number;
+  expiresAt: number;
+  logExpiresAt: number | null;
+  cancelRequestedAt: number | null;
+};
+
+/** The place where an owner appends next. */
+export type Tail = { n: number; nextSequence: number; epoch: number };
+/** A response somebody has just become the owner of. */
+export type OwnedResponse = StoredResponse & { request: StoredRequest; tail: Tail };
+
+/** What ends a response, written in the transaction of its closing chunk. Times in ms. */
+export type End = { status: EndStatus; snapshot: Uint8Array; doneAt: number; logExpiresAt: number };
+export type Append = { no: number; chunk: Chunk; end?: End };
+
+export type SweepResult = { expired: number; logs: number; purged: number };
+
+/**
+ * Record, queue and log in one (design.md §5-§9). Every verb is one transaction and is acknowledged when it is
+ * durable; a verb that throws `StoreUnavailable` may or may not have happened. An append is a compare-and-swap on `n`.
+ */
+export interface Store {
+  /** The row and chunk 0, both or neither. `queue_full` leaves nothing; `queueMax` counts only for an unowned row. */
+  create(response: NewResponse, queueMax: number): Promise<{ outcome: 'created'; no: number } | { outcome: 'queue_full' }>;
+  /** A foreground response, which has no log: row, input and snapshot, once it has ended. */
+  createEnded(response: Omit<NewResponse, 'chunk' | 'workerId'>, end: Omit<End, 'logExpiresAt'>): Promise<void>;
+  /** Undefined for an id that is unknown, another project's, deleted or past `expiresAt` at `now`. */
+  find(projectId: string, id: string, now: number): Promise<StoredResponse | undefined>;
+  findRequest(projectId: string, id: string, now: number): Promise<StoredRequest | undefined>;
+  /** Up to `limit` queued rows, oldest first, each with a chunk of `body` that holds `response.in_progress`. */
+  claim(workerId: string, limit: number, body: Uint8Array, now: number): Promise<OwnedResponse[]>;
+  /**
+   * In the order given, which is sorted by `no`. False means fenced: drop the response. The same append sent again
+   * after an ambiguous commit is true.
+   */
+  append(appends: readonly Append[]): Promise<boolean[]>;
+  /** Whole chunks that hold events after `after`, at least one if there is any, about `maxBytes` of bodies. */
+  read(no: number, after: number, maxBytes: number): Promise<ChunkPage>;
+  /** First half of a cancel (design.md §6.7): the fence, the mark, the new owner. */
+  fenceForCancel(
+    projectId: string,
+    id: string,
+    workerId: string,
+    now: number,
+  ): Promise<{ outcome: 'fenced'; response: OwnedResponse } | { outcome: 'pending' | 'ended' | 'absent' }>;
+  /** Unfinished rows that no live worker owns, oldest first, after row number `afterNo`. */
+  listOrphans(liveWorkerId: string, afterNo: number, limit: number): Promise<{ no: number; id: string }[]>;
+  /** Fences an orphan, counts the attempt and makes `workerId` its owner. Undefined when it has ended meanwhile. */
+  takeOver(no: number, workerId: string): Promise<OwnedResponse | undefined>;
+  /** Gives unfinished rows back: no owner, status kept, the attempt not counted. */
+  handBack(workerId: string, nos: readonly number[]): Promise<void>;
+  /** Empties an ended response and hides it; `unfinished` when it has not ended. */
+  delete(projectId: string, id: string, now: number): Promise<'deleted' | 'unfinished' | 'absent'>;
+  /** Merges the chunks of up to `limit` ended logs. Returns how many it did. */
+  compact(limit: number): Promise<number>;
+  /**
+   * Forgets up to `limit` rows of each kind: responses past `expiresAt`, logs past `logExpiresAt`, and tombstones
+   * deleted before `purgeBefore` (ms).
+   */
+  sweep(now: number, purgeBefore: number, limit: number): Promise<SweepResult>;
+  close(): Promise<void>;
+}
+
+/** The store can't answer now; whether the verb happened is not known. */
+export class StoreUnavailable extends Error {}
+
+// ---------------------------------------------------------------- hints
+
+/**
+ * What a hint says: a chunk up to `n` is committed. In the owner's process it carries the chunk's events, to be used
+ * by a reader for whom they are the next ones; otherwise the reader looks into the log.
+ */
+export type Hint = { events?: readonly ResponseEvent[]; firstSequence?: number; gone?: boolean };
+
+/** A latch: what was announced since the last `take` is not lost. It holds at most one hint, the newest. */
+export interface Subscription {
+  /** The newest hint since the last call, or undefined after `ms`. Rejects when `signal` aborts. */
+  next(ms: number, signal: AbortSignal): Promise<Hint | undefined>;
+  close(): void;
+}
+
+/** Wake-ups between writer and readers. They may be lost: the log is the truth. */
+export interface Hints {
+  subscribe(id: string): Subscription;
+  announce(id: string, hint: Hint): void;
+  /** Whether anybody reads `id`: decides how long its text may wait for company in a commit. */
+  watched(id: string): boolean;
+}
+
+// ---------------------------------------------------------------- runs
+
+/** The place of a response among the responses that run at once. Released once. */
+export type Slot = { release(): void };
+
+export type RunSpec = { id: string; response: Response; turn: Turn; provider: Provider; signal?: AbortSignal };
+
+/** What runs in this process. */
+export interface Runs {
+  readonly workerId: string;
+  /** A free slot, unless something is waiting for one already. */
+  tryReserve(): Slot | undefined;
+  /** A slot within `ms`, or undefined. */
+  reserve(ms: number, signal: AbortSignal): Promise<Slot | undefined>;
+  /** Starts a background response in this tick; its appends wait for `created`, the commit of its row and chunk 0. */
+  start(spec: RunSpec, slot: Slot, events: readonly ResponseEvent[], created: Promise<number>): void;
+  /** Starts a foreground response over a log in memory. */
+  startForeground(spec: RunSpec, slot: Slot, events: readonly ResponseEvent[], commit: CommitEnd): ForegroundRun;
+  /** Stops the upstream and drops what was not handed to the store yet. */
+  abort(id: string): void;
+  /** The committed state of a response that runs here. */
+  committed(id: string): Fold | undefined;
+  /** Second half of a cancel: retried until it commits, whoever waits for it. Resolves when the response has ended. */
+  finishCancel(response: OwnedResponse): Promise<void>;
+  /** Something was queued. */
+  wake(): void;
+}
+
+/** Called with the final Response before the terminal event is shown. */
+export type CommitEnd = (response: Response, endStatus: EndStatus) => Promise<void>;
+
+export interface ForegroundRun {
+  /** Resolves when the upstream has begun to answer; rejects with a row of the error table when it refused. */
+  readonly accepted: Promise<void>;
+  /** Resolves with the final Response. */
+  readonly ended: Promise<Response>;
+  /** The events, once, for one reader. */
+  events(signal: AbortSignal): AsyncIterable<readonly ResponseEvent[]>;
+  abort(): void;
+}

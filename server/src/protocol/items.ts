@@ -1,0 +1,102 @@
+import { z } from 'zod';
+
+/** Input items as a client may send them, and output items as Holt shows them (contract.md §2, upstream.md §1b). */
+
+const inputText = z.object({ type: z.literal('input_text'), text: z.string() });
+const inputImage = z.object({
+  type: z.literal('input_image'),
+  image_url: z.string().nullish(),
+  file_id: z.string().nullish(),
+  detail: z.enum(['low', 'high', 'auto', 'original']).nullish(),
+});
+const inputFile = z.object({ type: z.literal('input_file') });
+const inputAudio = z.object({ type: z.literal('input_audio') });
+const outputText = z.object({
+  type: z.literal('output_text'),
+  text: z.string(),
+  annotations: z.array(z.unknown()).default([]),
+  logprobs: z.array(z.unknown()).default([]),
+});
+const refusal = z.object({ type: z.literal('refusal'), refusal: z.string() });
+const inputContent = z.discriminatedUnion('type', [inputText, inputImage, inputFile, inputAudio, outputText, refusal]);
+const itemStatus = z.enum(['in_progress', 'completed', 'incomplete']);
+
+const message = z.object({
+  type: z.literal('message'),
+  id: z.string().nullish(),
+  role: z.enum(['user', 'assistant', 'system', 'developer']),
+  content: z.union([z.string(), z.array(inputContent)]),
+  status: itemStatus.nullish(),
+});
+const functionCall = z.object({
+  type: z.literal('function_call'),
+  id: z.string().nullish(),
+  call_id: z.string().min(1),
+  name: z.string().min(1),
+  arguments: z.string(),
+  status: itemStatus.nullish(),
+});
+const functionCallOutput = z.object({
+  type: z.literal('function_call_output'),
+  id: z.string().nullish(),
+  call_id: z.string().min(1),
+  output: z.union([z.string(), z.array(z.discriminatedUnion('type', [inputText, inputImage, inputFile]))]),
+  status: itemStatus.nullish(),
+});
+const reasoning = z.object({
+  type: z.literal('reasoning'),
+  id: z.string().nullish(),
+  summary: z.array(z.object({ type: z.literal('summary_text'), text: z.string() })).default([]),
+  content: z.array(z.object({ type: z.literal('reasoning_text'), text: z.string() })).nullish(),
+  encrypted_content: z.string().nullish(),
+  status: itemStatus.nullish(),
+});
+
+/** A message may come without `type`: the short form of every SDK's examples. */
+export const inputItem = z.preprocess(
+  (value) =>
+    typeof value === 'object' && value !== null && !('type' in value) && 'role' in value
+      ? { type: 'message', ...value }
+      : value,
+  z.discriminatedUnion('type', [message, functionCall, functionCallOutput, reasoning]),
+);
+export type InputItem = z.infer<typeof inputItem>;
+export type InputContent = z.infer<typeof inputContent>;
+
+export type ItemStatus = z.infer<typeof itemStatus>;
+export type Logprob = {
+  token: string;
+  logprob: number;
+  bytes?: number[] | null;
+  top_logprobs: { token: string; logprob: number; bytes?: number[] | null }[];
+};
+export type Annotation = { type: string; [key: string]: unknown };
+export type OutputTextPart = { type: 'output_text'; text: string; annotations: Annotation[]; logprobs: Logprob[] };
+export type RefusalPart = { type: 'refusal'; refusal: string };
+export type ReasoningTextPart = { type: 'reasoning_text'; text: string };
+export type SummaryTextPart = { type: 'summary_text'; text: string };
+export type ContentPart = OutputTextPart | RefusalPart | ReasoningTextPart;
+
+export type OutputMessage = {
+  id: string;
+  type: 'message';
+  status: ItemStatus;
+  role: 'assistant';
+  content: (OutputTextPart | RefusalPart)[];
+};
+export type OutputFunctionCall = {
+  id: string;
+  type: 'function_call';
+  status: ItemStatus;
+  call_id: string;
+  name: string;
+  arguments: string;
+};
+export type OutputReasoning = {
+  id: string;
+  type: 'reasoning';
+  status: ItemStatus;
+  summary: SummaryTextPart[];
+  content: ReasoningTextPart[];
+};
+export type OutputItem = OutputMessage | OutputFunctionCall | OutputReasoning;

@@ -1,0 +1,15 @@
+import type { InputItem } from './items.ts';
+
+/** A page of a cursor list (contract.md §1.5). `first_id` and `last_id` are null when the page is empty (§8). */
+export type ListPage<T> = {
+  object: 'list';
+  data: T[];
+  first_id: string | null;
+  last_id: string | null;
+  has_more: boolean;
+};
+
+/** An input item as `input_items` shows it: with the id that pagination needs. */
+export type InputItemResource = InputItem & { id: string };
+
+export type Model = { id: string; object: 'model'; created: number; owned_by: string };

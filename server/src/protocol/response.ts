@@ -1,0 +1,61 @@
+import type { FunctionTool, TextFormat, ToolChoice } from './create-response.ts';
+import type { OutputItem } from './items.ts';
+
+export type ResponseStatus = 'queued' | 'in_progress' | 'completed' | 'failed' | 'incomplete' | 'cancelled';
+
+/** The codes of `response.error` that Holt uses, all of the official ResponseErrorCode. */
+export type ResponseErrorCode = 'server_error' | 'rate_limit_exceeded' | 'invalid_prompt';
+
+export type Usage = {
+  input_tokens: number;
+  input_tokens_details: { cached_tokens: number; cache_write_tokens: number };
+  output_tokens: number;
+  output_tokens_details: { reasoning_tokens: number };
+  total_tokens: number;
+};
+
+export type EchoedTool = {
+  type: 'function';
+  name: string;
+  description: string | null;
+  parameters: FunctionTool['parameters'] | null;
+  strict: boolean;
+};
+
+/** The Response object of the wire (contract.md §2). Every key is always there, null when unset. Times are seconds. */
+export type Response = {
+  id: string;
+  object: 'response';
+  created_at: number;
+  status: ResponseStatus;
+  background: boolean;
+  completed_at: number | null;
+  error: { code: ResponseErrorCode; message: string } | null;
+  frequency_penalty: number;
+  incomplete_details: { reason: 'max_output_tokens' | 'content_filter' } | null;
+  instructions: string | null;
+  max_output_tokens: number | null;
+  max_tool_calls: number | null;
+  model: string;
+  moderation: null;
+  output: OutputItem[];
+  parallel_tool_calls: boolean;
+  presence_penalty: number;
+  previous_response_id: string | null;
+  prompt_cache_key: string | null;
+  prompt_cache_retention: string | null;
+  reasoning: { effort: string | null; summary: string | null };
+  safety_identifier: string | null;
+  service_tier: string;
+  store: boolean;
+  temperature: number;
+  text: { format: TextFormat; verbosity: 'low' | 'medium' | 'high' };
+  tool_choice: ToolChoice;
+  tools: EchoedTool[];
+  top_logprobs: number;
+  top_p: number;
+  truncation: 'auto' | 'disabled';
+  usage: Usage | null;
+  user: string | null;
+  metadata: Record<string, string>;
+};

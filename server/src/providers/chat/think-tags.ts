@@ -1,0 +1,72 @@
+export type ThinkPiece = { type: 'text' | 'reasoning'; delta: string };
+
+const OPEN = '<think>';
+const CLOSE = '</think>';
+
+/**
+ * Splits `<think>…</think>answer` while it streams in, wherever the pieces are cut. Only a tag that begins the content
+ * counts: later ones are text that a model writes about.
+ */
+export class ThinkTags {
+  #state: 'start' | 'reasoning' | 'gap' | 'text';
+  #held = '';
+
+  /** @param opened the chat template has opened the tag already, so that the content begins inside it */
+  constructor(opened: boolean) {
+    this.#state = opened ? 'reasoning' : 'start';
+  }
+
+  push(content: string): ThinkPiece[] {
+    if (this.#state === 'text') return [{ type: 'text', delta: content }];
+    this.#held += content;
+    const pieces: ThinkPiece[] = [];
+    if (this.#state === 'start') this.#openTag();
+    if (this.#state === 'reasoning') this.#reasoning(pieces);
+    if (this.#state === 'gap') this.#gap();
+    if (this.#state === 'text' && this.#held !== '') {
+      pieces.push({ type: 'text', delta: this.#held });
+      this.#held = '';
+    }
+    return pieces;
+  }
+
+  /** What was held back as the possible beginning of a tag. */
+  flush(): ThinkPiece[] {
+    const held = this.#held;
+    this.#held = '';
+    if (held === '' || this.#state === 'gap') return [];
+    return [{ type: this.#state === 'reasoning' ? 'reasoning' : 'text', delta: held }];
+  }
+
+  #openTag(): void {
+    const begun = this.#held.trimStart();
+    if (begun.startsWith(OPEN)) {
+      this.#held = begun.slice(OPEN.length);
+      this.#state = 'reasoning';
+    } else if (!OPEN.startsWith(begun)) {
+      this.#state = 'text';
+    }
+  }
+
+  #reasoning(pieces: ThinkPiece[]): void {
+    const end = this.#held.indexOf(CLOSE);
+    const cut = end === -1 ? this.#held.length - tagPrefix(this.#held) : end;
+    if (cut > 0) pieces.push({ type: 'reasoning', delta: this.#held.slice(0, cut) });
+    this.#held = this.#held.slice(end === -1 ? cut : end + CLOSE.length);
+    if (end !== -1) this.#state = 'gap';
+  }
+
+  /** The blank lines between the closing tag and the answer belong to neither. */
+  #gap(): void {
+    this.#held = this.#held.trimStart();
+    if (this.#held !== '') this.#state = 'text';
+  }
+}
+
+/** How many characters at the end of `text` may be the beginning of a closing tag. */
+function tagPrefix(text: string): number {
+  for (let length = Math.min(text.length, CLOSE.length - 1); length > 0; length -= 1) {
+    if (CLOSE.startsWith(text.slice(-length))) return length;
+  }
+  return 0;
+}

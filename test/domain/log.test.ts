@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import fc from 'fast-check';
+import { Assembler } from '../../server/src/domain/assembler.ts';
+import { decodeEvents, encodeEvents, mergeBodies } from '../../server/src/domain/chunk-codec.ts';
+import { Fold, fold } from '../../server/src/domain/fold.ts';
+import { isEnded } from '../../server/src/domain/status.ts';
+import type { UpstreamEvent } from '../../server/src/domain/upstream-event.ts';
+import type { ResponseEvent } from '../../server/src/protocol/events.ts';
+import { countingIds, endings, queuedResponse, stillClock, upstreamEvents } from '../support/arbitrary.ts';
+import type { Ending } from '../support/arbitrary.ts';
+
+/** Every property holds for the log of any run. */
+const runs = fc.record({ events: upstreamEvents, ending: endings });
+
+function runLog(events: readonly UpstreamEvent[], ending: Ending): { log: ResponseEvent[]; fold: Fold } {
+  const folded = new Fold();
+  const assembler = new Assembler(folded, countingIds(), stillClock);
+  assembler.begin(queuedResponse(), true);
+  for (const event of events) assembler.push(event);
+  end(assembler, ending);
+  return { log: assembler.take(), fold: folded };
+}
+
+function end(assembler: Assembler, ending: Ending): void {
+  switch (ending) {
+    case 'stop':
+    case 'length':
+    case 'content_filter':
+      assembler.push({ type: 'finish', reason: ending });
+      assembler.finish();
+      return;
+    case 'eof':
+      assembler.finish();
+      return;
+    case 'error':
+      assembler.fail('server_error', 'it broke');
+      return;
+    case 'cancel':
+      assembler.cancel();
+      return;
+  }
+}
+
+test('numbers are dense from 0 and one terminal event is last', () => {
+  fc.assert(
+    fc.property(runs, ({ events, ending }) => {
+      const { log } = runLog(events, ending);
+      assert.deepEqual(
+        log.map((event) => event.sequence_number),
+        log.map((_, index) => index),
+      );
+      const terminal = log.filter((event) => /^response\.(completed|incomplete|failed)$/.test(event.type));
+      assert.deepEqual(terminal, [log.at(-1)]);
+    }),
+  );
+});
+
+test('the deltas, the done text, the item and the final response say the same', () => {
+  fc.assert(
+    fc.property(runs, ({ events, ending }) => {
+      const { log, fold: final } = runLog(events, ending);
+      const texts = new Map<string, string>();
+      for (const event of log) {
+        if (event.type === 'response.output_text.delta') {
+          const key = `${event.output_index}.${event.content_index}`;
+          texts.set(key, (texts.get(key) ?? '') + event.delta);
+        }
+        if (event.type === 'response.function_call_arguments.delta') {
+          texts.set(`${event.output_index}`, (texts.get(`${event.output_index}`) ?? '') + event.delta);
+        }
+        if (event.type === 'response.output_text.done') {
+          assert.equal(event.text, texts.get(`${event.output_index}.${event.content_index}`));
+        }
+        if (event.type === 'response.function_call_arguments.done') {
+          assert.equal(event.arguments, texts.get(`${event.output_index}`) ?? '');
+        }
+        if (event.type === 'response.output_item.done') {
+          assert.deepEqual(event.item, final.response.output[event.output_index]);
+          if (event.item.type === 'message') {
+            for (const [index, part] of event.item.content.entries()) {
+              if (part.type === 'output_text') assert.equal(part.text, texts.get(`${event.output_index}.${index}`));
+            }
+          }
+        }
+      }
+      const added = log.filter((event) => event.type === 'response.output_item.added').length;
+      const done = log.filter((event) => event.type === 'response.output_item.done').length;
+      assert.equal(added, done);
+      assert.equal(added, final.response.output.length);
+    }),
+  );
+});
+
+test('fold(log) is the final response, and an unfinished cancel or failure keeps its items incomplete', () => {
+  fc.assert(
+    fc.property(runs, ({ events, ending }) => {
+      const { log, fold: final } = runLog(events, ending);
+      const again = fold(log);
+      assert.deepEqual(again.response, final.response);
+      assert.ok(isEnded(again.response.status));
+      const last = log.at(-1);
+      assert.ok(last !== undefined && 'response' in last);
+      assert.deepEqual(last.response, again.response);
+      if (again.response.status === 'completed') {
+        assert.ok(again.response.output.every((item) => item.status === 'completed'));
+      } else {
+        assert.equal(again.response.completed_at, null);
+      }
+    }),
+  );
+});
+
+test('chunks cut anywhere give back the same bytes, with the final response or a growing fold as dictionary', () => {
+  fc.assert(
+    fc.property(runs, fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1 }), ({ events, ending }, sizes) => {
+      const { log, fold: final } = runLog(events, ending);
+      const chunks = cut(log, sizes);
+      const expected = log.map((event) => JSON.stringify(event));
+
+      const growing = new Fold();
+      const bodies = chunks.map((chunk) => {
+        for (const event of chunk) growing.apply(event);
+        return encodeEvents(chunk, growing.response);
+      });
+
+      const replay = new Fold();
+      const fromFold: string[] = [];
+      const fromFinal: string[] = [];
+      for (const [index, body] of bodies.entries()) {
+        const first = chunks[index]![0]!.sequence_number;
+        for (const event of decodeEvents(body, first, () => replay.response)) {
+          replay.apply(event);
+          fromFold.push(JSON.stringify(event));
+        }
+        for (const event of decodeEvents(body, first, () => final.response)) fromFinal.push(JSON.stringify(event));
+      }
+      assert.deepEqual(fromFold, expected);
+      assert.deepEqual(fromFinal, expected);
+      assert.deepEqual(replay.response, final.response);
+
+      const merged = decodeEvents(mergeBodies(bodies), 0, () => final.response);
+      assert.deepEqual([...merged].map((event) => JSON.stringify(event)), expected);
+    }),
+  );
+});
+
+test('an assembler over the fold of any prefix ends the response without touching what was logged', () => {
+  fc.assert(
+    fc.property(runs, fc.nat(), fc.constantFrom('fail', 'cancel'), ({ events, ending }, at, how) => {
+      const { log } = runLog(events, ending);
+      const prefix = closedPrefix(log, 3 + (at % Math.max(1, log.length - 3)));
+      if (fold(prefix).ended) return;
+      const folded = fold(prefix);
+      const successor = new Assembler(folded, countingIds(), stillClock);
+      if (how === 'fail') successor.fail('server_error', 'the server stopped');
+      else successor.cancel();
+      const whole = [...prefix, ...successor.take()];
+      assert.deepEqual(fold(whole).response, folded.response);
+      assert.equal(folded.response.status, how === 'fail' ? 'failed' : 'cancelled');
+      assert.equal(folded.open.size, 0);
+    }),
+  );
+});
+
+/** A chunk never ends between the closing events of one part or item: they are emitted together. */
+function closedPrefix(log: readonly ResponseEvent[], length: number): ResponseEvent[] {
+  let at = length;
+  while (at < log.length && /\.done$/.test(log[at]!.type)) at += 1;
+  return log.slice(0, at);
+}
+
+function cut(log: readonly ResponseEvent[], sizes: readonly number[]): ResponseEvent[][] {
+  const chunks: ResponseEvent[][] = [];
+  for (let at = 0, turn = 0; at < log.length; turn += 1) {
+    const size = sizes[turn % sizes.length]!;
+    chunks.push(log.slice(at, at + size));
+    at += size;
+  }
+  return chunks;
+}
+
+test('a long text costs a few bytes an event and a long list of done events next to nothing', () => {
+  const events = Array.from({ length: 10_000 }, (): UpstreamEvent => ({ type: 'text', delta: ' otter' }));
+  const { log, fold: final } = runLog(events, 'stop');
+  const body = encodeEvents(log, final.response);
+  assert.ok(body.length < 10_000 * 8 + 2_000, `${body.length} bytes`);
+});
