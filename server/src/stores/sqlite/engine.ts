@@ -1,0 +1,94 @@
+import { append, read } from './chunks.ts';
+import { compact } from './compact.ts';
+import { Database } from './database.ts';
+import { deleteResponse, sweep } from './forgetting.ts';
+import { claim, fenceForCancel, handBack, listOrphans, takeOver } from './ownership.ts';
+import { create, createEnded, find, findRequest } from './responses.ts';
+import { migrate } from './schema.ts';
+
+/**
+ * Runs groups of verbs, each group in one transaction: one sync makes all of them durable. Results leave only after
+ * the commit, so nothing is ever seen that a power cut could take back.
+ */
+
+// oxlint-disable-next-line typescript/no-explicit-any -- the client is typed by the Store port; here verbs are data
+type Verb = (db: Database, ...args: any[]) => unknown;
+
+const WRITES = {
+  create,
+  createEnded,
+  claim,
+  append,
+  fenceForCancel,
+  takeOver,
+  handBack,
+  delete: deleteResponse,
+  compact,
+  sweep,
+} as const satisfies Record<string, Verb>;
+const READS = { find, findRequest, read, listOrphans } as const satisfies Record<string, Verb>;
+
+export type VerbName = keyof typeof WRITES | keyof typeof READS;
+export type Command = { verb: VerbName; args: unknown[] };
+export type Result = { value: unknown } | { error: string };
+
+export class Engine {
+  readonly #db: Database;
+
+  /** Opens and, if need be, makes or upgrades the database. */
+  constructor(file: string) {
+    this.#db = new Database(file);
+    migrate(this.#db);
+  }
+
+  /** One result a command, in their order. */
+  run(commands: readonly Command[]): Result[] {
+    if (commands.every(({ verb }) => verb in READS)) return commands.map((command) => this.#alone(command));
+    try {
+      return this.#together(commands);
+    } catch (error) {
+      // One bad command must not fail its neighbours; a full disk fails each of them.
+      return commands.length === 1
+        ? [{ error: String(error) }]
+        : commands.map((command) => this.run([command])[0] ?? { error: String(error) });
+    }
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  #together(commands: readonly Command[]): Result[] {
+    this.#db.execute('begin immediate');
+    try {
+      const results = commands.map((command) => ({ value: this.#call(command) }));
+      this.#db.execute('commit');
+      return results;
+    } catch (error) {
+      this.#rollBack();
+      throw error;
+    }
+  }
+
+  #rollBack(): void {
+    try {
+      this.#db.execute('rollback');
+    } catch (error) {
+      // SQLite has rolled back by itself after some I/O errors; then there is no transaction to end.
+      if (!String(error).includes('no transaction is active')) throw error;
+    }
+  }
+
+  #alone(command: Command): Result {
+    try {
+      return { value: this.#call(command) };
+    } catch (error) {
+      return { error: String(error) };
+    }
+  }
+
+  #call({ verb, args }: Command): unknown {
+    const call: Verb = verb in WRITES ? WRITES[verb as keyof typeof WRITES] : READS[verb as keyof typeof READS];
+    return call(this.#db, ...args);
+  }
+}

@@ -1,0 +1,67 @@
+import type { Database } from './database.ts';
+
+/**
+ * The tables (design.md §5) and how an older data directory gets them. A migration is never changed once released:
+ * a new one is added. Times are ms since the epoch, bodies are bytes.
+ *
+ * `response.log_state`: 0 open, 1 ended and not compacted yet, 2 compacted, 3 no log (foreground, forgotten).
+ */
+const MIGRATIONS = [
+  `
+  create table response (
+    no integer primary key autoincrement,  -- never used twice, so that a chunk can't change its owner
+    id text not null unique,
+    project_id text not null,
+    status text not null,
+    worker_id text,
+    epoch integer not null default 0,
+    attempt integer not null default 0,
+    model text not null,
+    provider text not null,
+    background integer not null,
+    stream integer not null,
+    request blob not null,
+    snapshot blob,
+    created_at integer not null,
+    started_at integer,
+    done_at integer,
+    expires_at integer not null,
+    log_expires_at integer,
+    log_state integer not null,
+    cancel_requested_at integer,
+    deleted_at integer
+  ) strict;
+  create index response_queued on response (no) where status = 'queued' and worker_id is null;
+  create index response_unfinished on response (no) where status in ('queued', 'in_progress');
+  create index response_expiring on response (expires_at) where deleted_at is null;
+  create index response_log_expiring on response (log_expires_at) where log_state in (1, 2);
+  create index response_uncompacted on response (no) where log_state = 1;
+  create index response_deleted on response (deleted_at) where deleted_at is not null;
+
+  create table chunk (
+    response_no integer not null,
+    n integer not null,
+    first_sequence integer not null,
+    count integer not null,
+    epoch integer not null,
+    closed integer not null,
+    body blob not null
+  ) strict;
+  create unique index chunk_place on chunk (response_no, n);
+  `,
+];
+
+export const SCHEMA_VERSION = MIGRATIONS.length;
+
+/** Throws when the directory was written by a newer Holt. */
+export function migrate(db: Database): void {
+  const version = Number(db.one('pragma user_version')?.['user_version'] ?? 0);
+  if (version > SCHEMA_VERSION) {
+    throw new Error(
+      `the database has schema ${version}, this version of Holt knows ${SCHEMA_VERSION}: start the version that wrote it`,
+    );
+  }
+  for (let next = version; next < SCHEMA_VERSION; next += 1) {
+    db.execute(`begin immediate; ${MIGRATIONS[next] ?? ''}; pragma user_version = ${next + 1}; commit`);
+  }
+}

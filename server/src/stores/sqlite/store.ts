@@ -1,0 +1,131 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { StoreUnavailable } from '../../domain/ports.ts';
+import type { Append, Store } from '../../domain/ports.ts';
+import type { Command, Result, VerbName } from './engine.ts';
+import { packAppends } from './pack.ts';
+import type { FromThread, ToThread } from './thread.ts';
+
+/**
+ * The embedded store: a client of the store thread. Group commit: one group of verbs is under way at a time, what
+ * comes meanwhile is the next group. No verb has a bound of its own: the thread answers each group or dies, and when
+ * it dies everything is rejected.
+ */
+
+type Call = { command: Command; resolve: (value: unknown) => void; reject: (error: Error) => void };
+
+export class SqliteStore implements Store {
+  readonly #thread: Worker;
+  #waiting: Call[] = [];
+  #underWay: Call[] = [];
+  #scheduled = false;
+  #dead: Error | undefined;
+  readonly #onClosed = Promise.withResolvers<void>();
+
+  private constructor(thread: Worker) {
+    this.#thread = thread;
+    thread.on('message', (message: FromThread) => {
+      if (message.kind === 'results') this.#settle(message.results);
+      if (message.kind === 'closed') this.#onClosed.resolve();
+    });
+    thread.on('error', (error) => {
+      this.#die(error instanceof Error ? error : new Error(String(error)));
+    });
+    thread.on('exit', () => {
+      this.#die(new Error('the store thread has ended'));
+      this.#onClosed.resolve();
+    });
+  }
+
+  /**
+   * Opens `<directory>/holt.db`, made if missing. Waits ten seconds for another process to let go of it, then rejects
+   * with a message that names the directory.
+   */
+  static async open(directory: string): Promise<SqliteStore> {
+    await mkdir(directory, { recursive: true });
+    const file = join(directory, 'holt.db');
+    const thread = new Worker(new URL('thread.ts', import.meta.url), { workerData: { file } });
+    const first = await new Promise<FromThread>((resolve, reject) => {
+      thread.once('message', resolve);
+      thread.once('error', reject);
+    });
+    if (first.kind === 'refused') {
+      await thread.terminate();
+      throw new Error(
+        first.locked
+          ? `The data directory ${directory} is in use by another Holt. Stop that one, or give this one another --data.`
+          : `The data directory ${directory} can't be opened: ${first.message}`,
+      );
+    }
+    return new SqliteStore(thread);
+  }
+
+  create: Store['create'] = (...args) => this.#call('create', args);
+  createEnded: Store['createEnded'] = (...args) => this.#call('createEnded', args);
+  find: Store['find'] = (...args) => this.#call('find', args);
+  findRequest: Store['findRequest'] = (...args) => this.#call('findRequest', args);
+  claim: Store['claim'] = (...args) => this.#call('claim', args);
+  append: Store['append'] = (appends: readonly Append[]) => this.#call('append', [packAppends(appends)]);
+  read: Store['read'] = (...args) => this.#call('read', args);
+  fenceForCancel: Store['fenceForCancel'] = (...args) => this.#call('fenceForCancel', args);
+  listOrphans: Store['listOrphans'] = (...args) => this.#call('listOrphans', args);
+  takeOver: Store['takeOver'] = (...args) => this.#call('takeOver', args);
+  handBack: Store['handBack'] = (...args) => this.#call('handBack', args);
+  delete: Store['delete'] = (...args) => this.#call('delete', args);
+  compact: Store['compact'] = (...args) => this.#call('compact', args);
+  sweep: Store['sweep'] = (...args) => this.#call('sweep', args);
+
+  async close(): Promise<void> {
+    if (this.#dead === undefined) this.#post({ kind: 'close' });
+    await this.#onClosed.promise;
+    await this.#thread.terminate();
+  }
+
+  #call<T>(verb: VerbName, args: unknown[]): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.#dead !== undefined) {
+        reject(new StoreUnavailable('the store is closed', { cause: this.#dead }));
+        return;
+      }
+      this.#waiting.push({ command: { verb, args }, resolve: resolve as (value: unknown) => void, reject });
+      if (this.#scheduled || this.#underWay.length > 0) return;
+      this.#scheduled = true;
+      // After this turn of the loop, so that all its verbs share a commit.
+      queueMicrotask(() => {
+        this.#scheduled = false;
+        this.#send();
+      });
+    });
+  }
+
+  #send(): void {
+    if (this.#underWay.length > 0 || this.#waiting.length === 0) return;
+    this.#underWay = this.#waiting;
+    this.#waiting = [];
+    this.#post({ kind: 'run', commands: this.#underWay.map(({ command }) => command) });
+  }
+
+  #settle(results: readonly Result[]): void {
+    const settled = this.#underWay;
+    this.#underWay = [];
+    this.#send();
+    for (const [index, call] of settled.entries()) {
+      const result = results[index] ?? { error: 'the store thread gave no result' };
+      if ('value' in result) call.resolve(result.value);
+      else call.reject(new StoreUnavailable(`${call.command.verb}: ${result.error}`));
+    }
+  }
+
+  #die(error: Error): void {
+    this.#dead ??= error;
+    const lost = [...this.#underWay, ...this.#waiting];
+    this.#underWay = [];
+    this.#waiting = [];
+    for (const call of lost) call.reject(new StoreUnavailable('the store is closed', { cause: error }));
+  }
+
+  #post(message: ToThread): void {
+    this.#thread.postMessage(message);
+  }
+}
