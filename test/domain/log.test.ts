@@ -140,7 +140,10 @@ test('chunks cut anywhere give back the same bytes, with the final response or a
       assert.deepEqual(replay.response, final.response);
 
       const merged = decodeEvents(mergeBodies(bodies), 0, () => final.response);
-      assert.deepEqual([...merged].map((event) => JSON.stringify(event)), expected);
+      assert.deepEqual(
+        [...merged].map((event) => JSON.stringify(event)),
+        expected,
+      );
     }),
   );
 });

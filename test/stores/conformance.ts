@@ -24,7 +24,11 @@ function newResponse(overrides: Partial<NewResponse> = {}): NewResponse {
     model: 'otter',
     provider: 'scripted',
     stream: true,
-    request: { body: { model: 'otter', input: 'hi', stream: true }, upstreamModel: 'otter', inputItems: [] } as unknown as NewResponse['request'],
+    request: {
+      body: { model: 'otter', input: 'hi', stream: true },
+      upstreamModel: 'otter',
+      inputItems: [],
+    } as unknown as NewResponse['request'],
     createdAt: NOW,
     expiresAt: NOW + DAY,
     workerId: 'w1',
@@ -54,7 +58,7 @@ async function created(store: Store, overrides: Partial<NewResponse> = {}): Prom
 
 async function allNumbers(store: Store, no: number, after = -1, maxBytes = 1 << 20): Promise<number[]> {
   const numbers: number[] = [];
-  for (let cursor = after; ; ) {
+  for (let cursor = after; ;) {
     const page = await store.read(no, cursor, maxBytes);
     if (page.chunks.length === 0) return numbers;
     for (const chunk of page.chunks) {
@@ -217,7 +221,10 @@ export function storeConformance(name: string, open: () => Promise<StoreHarness>
       assert.deepEqual(await store.fenceForCancel('default', id, 'w1', NOW), { outcome: 'absent' });
       assert.deepEqual(await store.append([{ no, chunk: chunkOf(2, 4, 1) }]), [false]);
       const page = await store.read(no, -1, 1_000);
-      assert.ok(page.chunks.every(({ body }) => body.length === 0), 'nothing of it is left');
+      assert.ok(
+        page.chunks.every(({ body }) => body.length === 0),
+        'nothing of it is left',
+      );
       await store.sweep(NOW, NOW + 1, 10);
       assert.deepEqual((await store.read(no, -1, 1_000)).chunks, []);
       assert.deepEqual(await store.append([{ no, chunk: chunkOf(2, 4, 1) }]), [false], 'also after the purge');
@@ -339,7 +346,7 @@ async function storyOf(
 
 async function replay(store: Store, no: number, after: number, snapshot: Fold): Promise<ResponseEvent[]> {
   const events: ResponseEvent[] = [];
-  for (let cursor = after; ; ) {
+  for (let cursor = after; ;) {
     const page = await store.read(no, cursor, 200);
     if (page.chunks.length === 0) return events;
     for (const chunk of page.chunks) {
@@ -350,4 +357,3 @@ async function replay(store: Store, no: number, after: number, snapshot: Fold): 
     }
   }
 }
-

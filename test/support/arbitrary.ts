@@ -56,7 +56,11 @@ export const upstreamEvents: fc.Arbitrary<UpstreamEvent[]> = fc.array(
 
 /** Any JavaScript string, half surrogate pairs and NUL included: models emit them. */
 function text(): fc.Arbitrary<string> {
-  return fc.oneof(fc.string({ unit: 'binary', maxLength: 12 }), fc.string({ maxLength: 4 }), fc.constantFrom('\ud83d', '\udda6', '🦦', '\n', '\u0000'));
+  return fc.oneof(
+    fc.string({ unit: 'binary', maxLength: 12 }),
+    fc.string({ maxLength: 4 }),
+    fc.constantFrom('\ud83d', '\udda6', '🦦', '\n', '\u0000'),
+  );
 }
 
 export const endings = fc.constantFrom('stop', 'length', 'content_filter', 'eof', 'error', 'cancel');

@@ -280,7 +280,13 @@ export class Assembler {
 
   #openReasoning(): number {
     this.#closeComplete();
-    return this.#addItem({ id: this.#ids.item('rs'), type: 'reasoning', status: 'in_progress', summary: [], content: [] });
+    return this.#addItem({
+      id: this.#ids.item('rs'),
+      type: 'reasoning',
+      status: 'in_progress',
+      summary: [],
+      content: [],
+    });
   }
 
   #addReasoningPart(index: number, kind: 'text' | 'summary'): void {
@@ -370,7 +376,12 @@ export class Assembler {
       if (part === undefined) return;
       const at = { ...place, summary_index: open.part };
       this.#emit({ type: 'response.reasoning_summary_text.done', sequence_number: this.#next, ...at, text: part.text });
-      this.#emit({ type: 'response.reasoning_summary_part.done', sequence_number: this.#next, ...at, part: { ...part } });
+      this.#emit({
+        type: 'response.reasoning_summary_part.done',
+        sequence_number: this.#next,
+        ...at,
+        part: { ...part },
+      });
       return;
     }
     const part = item.content[open.part];

@@ -47,7 +47,7 @@ type Entry = { raw: string } | { reference: Reference } | { run: Run };
 
 export function encodeEvents(events: readonly ResponseEvent[], dictionary: Response): Uint8Array<ArrayBuffer> {
   const writer = new ByteWriter();
-  for (let index = 0; index < events.length; ) {
+  for (let index = 0; index < events.length;) {
     const run = takeRun(events, index, dictionary);
     if (run !== undefined) {
       writeRun(writer, run);
@@ -92,9 +92,7 @@ export function* decodeEvents(
         sequence += 1;
       }
     } else {
-      yield 'raw' in entry
-        ? parseRaw(entry.raw, sequence)
-        : resolveReference(entry.reference, sequence, dictionary());
+      yield 'raw' in entry ? parseRaw(entry.raw, sequence) : resolveReference(entry.reference, sequence, dictionary());
       sequence += 1;
     }
   }

@@ -167,7 +167,8 @@ export const ERRORS = {
     status: 429,
     type: 'rate_limit_error',
     code: 'rate_limit_exceeded',
-    message: 'All {concurrency} slots of this server are busy. Please try again later, or use background mode to wait in the queue.',
+    message:
+      'All {concurrency} slots of this server are busy. Please try again later, or use background mode to wait in the queue.',
   },
   upstream_rejected: { status: 400, type: invalid, code: null, message: '{message}' },
   context_length_exceeded: {

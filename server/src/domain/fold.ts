@@ -32,6 +32,15 @@ export class Fold {
     return this.#response !== undefined;
   }
 
+  /** A fold that goes on from here on its own. Only before the first item: nothing that grows is shared. */
+  fork(): Fold {
+    if (this.response.output.length > 0) throw new BrokenLog('a fold is forked before its first item');
+    const forked = new Fold();
+    forked.#response = { ...this.response, output: [] };
+    forked.nextSequence = this.nextSequence;
+    return forked;
+  }
+
   apply(event: ResponseEvent): void {
     if (event.sequence_number !== this.nextSequence) {
       throw new BrokenLog(`expected event ${this.nextSequence}, got ${event.sequence_number}`);

@@ -75,6 +75,8 @@ export type ModelBinding = { provider: Provider; upstreamModel: string };
 
 export interface Models {
   resolve(name: string): ModelBinding | undefined;
+  /** The provider of a stored response; undefined when it is no longer configured. */
+  provider(name: string): Provider | undefined;
   list(signal: AbortSignal): Promise<Model[]>;
 }
 
@@ -141,7 +143,10 @@ export type SweepResult = { expired: number; logs: number; purged: number };
  */
 export interface Store {
   /** The row and chunk 0, both or neither. `queue_full` leaves nothing; `queueMax` counts only for an unowned row. */
-  create(response: NewResponse, queueMax: number): Promise<{ outcome: 'created'; no: number } | { outcome: 'queue_full' }>;
+  create(
+    response: NewResponse,
+    queueMax: number,
+  ): Promise<{ outcome: 'created'; no: number } | { outcome: 'queue_full' }>;
   /** A foreground response, which has no log: row, input and snapshot, once it has ended. */
   createEnded(response: Omit<NewResponse, 'chunk' | 'workerId'>, end: Omit<End, 'logExpiresAt'>): Promise<void>;
   /** Undefined for an id that is unknown, another project's, deleted or past `expiresAt` at `now`. */
@@ -167,6 +172,8 @@ export interface Store {
   listOrphans(liveWorkerId: string, afterNo: number, limit: number): Promise<{ no: number; id: string }[]>;
   /** Fences an orphan, counts the attempt and makes `workerId` its owner. Undefined when it has ended meanwhile. */
   takeOver(no: number, workerId: string): Promise<OwnedResponse | undefined>;
+  /** Unfinished rows of a worker, oldest first, after row number `afterNo`: what it should be working on. */
+  listOwned(workerId: string, afterNo: number, limit: number): Promise<{ no: number; id: string }[]>;
   /** Gives unfinished rows back: no owner, status kept, the attempt not counted. */
   handBack(workerId: string, nos: readonly number[]): Promise<void>;
   /** Empties an ended response and hides it; `unfinished` when it has not ended. */
@@ -183,6 +190,8 @@ export interface Store {
 
 /** The store can't answer now; whether the verb happened is not known. */
 export class StoreUnavailable extends Error {}
+/** The store was closed or its thread has died: nothing will be accepted any more. */
+export class StoreClosed extends StoreUnavailable {}
 
 // ---------------------------------------------------------------- hints
 
@@ -192,16 +201,20 @@ export class StoreUnavailable extends Error {}
  */
 export type Hint = { events?: readonly ResponseEvent[]; firstSequence?: number; gone?: boolean };
 
-/** A latch: what was announced since the last `take` is not lost. It holds at most one hint, the newest. */
+/** A latch: what was announced since the last `next` is not lost. It holds at most one hint, the newest. */
 export interface Subscription {
-  /** The newest hint since the last call, or undefined after `ms`. Rejects when `signal` aborts. */
-  next(ms: number, signal: AbortSignal): Promise<Hint | undefined>;
+  /**
+   * The newest hint since the last call, as soon as there is one; undefined when it is time to look into the log
+   * anyway. Rejects when the signal of the subscription aborts. One caller at a time.
+   */
+  next(): Promise<Hint | undefined>;
   close(): void;
 }
 
 /** Wake-ups between writer and readers. They may be lost: the log is the truth. */
 export interface Hints {
-  subscribe(id: string): Subscription;
+  /** @param recheckMs the longest wait for a hint, since hints may be lost */
+  subscribe(id: string, recheckMs: number, signal: AbortSignal): Subscription;
   announce(id: string, hint: Hint): void;
   /** Whether anybody reads `id`: decides how long its text may wait for company in a commit. */
   watched(id: string): boolean;
@@ -209,26 +222,40 @@ export interface Hints {
 
 // ---------------------------------------------------------------- runs
 
-/** The place of a response among the responses that run at once. Released once. */
+/** The place of a response among those that run at once. */
 export type Slot = { release(): void };
 
-export type RunSpec = { id: string; response: Response; turn: Turn; provider: Provider; signal?: AbortSignal };
+export type RunSpec = {
+  id: string;
+  projectId: string;
+  /** The snapshot of `response.created`. */
+  response: Response;
+  /** Whether the client asked for a stream. */
+  stream: boolean;
+  turn: Turn;
+  provider: Provider;
+};
 
 /** What runs in this process. */
 export interface Runs {
   readonly workerId: string;
-  /** A free slot, unless something is waiting for one already. */
+  /** No new work is taken. */
+  readonly stopping: boolean;
+  /** A free slot, unless something is queued before. */
   tryReserve(): Slot | undefined;
-  /** A slot within `ms`, or undefined. */
+  /** A slot within `ms`, or undefined. Rejects when `signal` aborts. */
   reserve(ms: number, signal: AbortSignal): Promise<Slot | undefined>;
-  /** Starts a background response in this tick; its appends wait for `created`, the commit of its row and chunk 0. */
-  start(spec: RunSpec, slot: Slot, events: readonly ResponseEvent[], created: Promise<number>): void;
-  /** Starts a foreground response over a log in memory. */
-  startForeground(spec: RunSpec, slot: Slot, events: readonly ResponseEvent[], commit: CommitEnd): ForegroundRun;
+  /**
+   * Starts a background response in this tick. `begun` holds the events of chunk 0; what follows is appended once
+   * `created` has given the row's number. When it rejects, the upstream is aborted.
+   */
+  start(spec: RunSpec, slot: Slot, begun: Fold, created: Promise<number>): void;
+  /** Starts a foreground response over a log in memory. `commit` stores it before its end is shown. */
+  startForeground(spec: RunSpec, slot: Slot, commit: CommitEnd): ForegroundRun;
   /** Stops the upstream and drops what was not handed to the store yet. */
   abort(id: string): void;
   /** The committed state of a response that runs here. */
-  committed(id: string): Fold | undefined;
+  committed(projectId: string, id: string): Fold | undefined;
   /** Second half of a cancel: retried until it commits, whoever waits for it. Resolves when the response has ended. */
   finishCancel(response: OwnedResponse): Promise<void>;
   /** Something was queued. */
@@ -236,14 +263,17 @@ export interface Runs {
 }
 
 /** Called with the final Response before the terminal event is shown. */
-export type CommitEnd = (response: Response, endStatus: EndStatus) => Promise<void>;
+export type CommitEnd = (response: Response, status: EndStatus) => Promise<void>;
 
 export interface ForegroundRun {
-  /** Resolves when the upstream has begun to answer; rejects with a row of the error table when it refused. */
-  readonly accepted: Promise<void>;
-  /** Resolves with the final Response. */
+  /**
+   * Resolves when the upstream has begun to answer, or after `ms`: from then on a failure is told by the stream.
+   * Rejects with a row of the error table when the upstream refused before.
+   */
+  accepted(ms: number): Promise<void>;
+  /** Resolves with the final Response; rejects as `accepted` does. */
   readonly ended: Promise<Response>;
-  /** The events, once, for one reader. */
-  events(signal: AbortSignal): AsyncIterable<readonly ResponseEvent[]>;
+  /** The events, once, for one reader. Throws when the end could not be stored. */
+  events(): AsyncIterable<readonly ResponseEvent[]>;
   abort(): void;
 }

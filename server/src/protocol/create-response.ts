@@ -87,9 +87,7 @@ export const createResponseBody = z.object({
   top_logprobs: z.int().min(0).max(20).nullish(),
   tools: z.array(z.discriminatedUnion('type', [functionTool])).nullish(),
   tool_choice: toolChoice.nullish(),
-  text: z
-    .object({ format: textFormat.nullish(), verbosity: z.enum(['low', 'medium', 'high']).nullish() })
-    .nullish(),
+  text: z.object({ format: textFormat.nullish(), verbosity: z.enum(['low', 'medium', 'high']).nullish() }).nullish(),
   reasoning: z
     .object({
       effort: z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']).nullish(),
@@ -106,10 +104,10 @@ export const createResponseBody = z.object({
   prompt_cache_retention: z.enum(['in_memory', 'in-memory', '24h']).nullish(),
   safety_identifier: z.string().max(128).nullish(),
   user: z.string().nullish(),
-  prompt: z.unknown(),
-  moderation: z.unknown(),
-  context_management: z.unknown(),
-  image: z.unknown(),
-  access_programs: z.unknown(),
+  prompt: z.unknown().optional(),
+  moderation: z.unknown().optional(),
+  context_management: z.unknown().optional(),
+  image: z.unknown().optional(),
+  access_programs: z.unknown().optional(),
 });
 export type CreateResponseBody = z.infer<typeof createResponseBody>;

@@ -48,7 +48,8 @@ export type TextDeltaEvent = {
   logprobs: Logprob[];
 } & InPart &
   Numbered;
-export type TextDoneEvent = { type: 'response.output_text.done'; text: string; logprobs: Logprob[] } & InPart & Numbered;
+export type TextDoneEvent = { type: 'response.output_text.done'; text: string; logprobs: Logprob[] } & InPart &
+  Numbered;
 export type RefusalDeltaEvent = { type: 'response.refusal.delta'; delta: string } & InPart & Numbered;
 export type RefusalDoneEvent = { type: 'response.refusal.done'; refusal: string } & InPart & Numbered;
 export type ReasoningDeltaEvent = { type: 'response.reasoning_text.delta'; delta: string } & InPart & Numbered;

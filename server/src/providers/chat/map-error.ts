@@ -25,6 +25,9 @@ const MEANING: Record<Kind, Meaning> = {
   broken: { row: 'upstream_failed', code: 'server_error', retryable: false },
 };
 
+/** Server errors that may be over at the next try; 520 to 529 are proxies' words. */
+const PASSING: ReadonlySet<number> = new Set([500, 502, 503, 504, 520, 521, 522, 523, 524, 529]);
+
 /** `model` is the name the client asked for; `secret` is what must not come back in a message. */
 export type ErrorContext = { model: string; secret: string | undefined; clock: Clock };
 
@@ -75,7 +78,7 @@ function kindOf(status: number, complaint: Complaint): Kind {
   if (status === 408 || status === 409) return 'transient';
   if (status === 404) return namesModel(complaint, words) ? 'model' : 'broken';
   if (status === 400 || status === 413 || status === 422) return kindOfRejection(complaint, words);
-  return status === 500 || (status >= 502 && status !== 505) ? 'transient' : 'broken';
+  return PASSING.has(status) ? 'transient' : 'broken';
 }
 
 const TOO_LONG =
@@ -101,7 +104,11 @@ function statusOfWords(words: string): number {
 
 function failureOf(kind: Kind, complaint: Complaint, context: ErrorContext, otherwise: string): UpstreamFailure {
   const param = kind === 'rejected' && complaint.param !== undefined ? mapParam(complaint.param) : undefined;
-  return { ...MEANING[kind], message: messageOf(kind, complaint, context, otherwise), ...(param !== undefined && { param }) };
+  return {
+    ...MEANING[kind],
+    message: messageOf(kind, complaint, context, otherwise),
+    ...(param !== undefined && { param }),
+  };
 }
 
 function messageOf(kind: Kind, complaint: Complaint, context: ErrorContext, otherwise: string): string {

@@ -4,7 +4,8 @@ import type { JsonObject } from './json.ts';
 
 /** The usage a chunk carries in any of the places servers put it (upstream.md §2b), or undefined: never zeros. */
 export function findUsage(chunk: JsonObject, choice: JsonObject | undefined): UpstreamUsage | undefined {
-  if (chunk['usage'] === undefined && chunk['x_groq'] === undefined && choice?.['usage'] === undefined) return undefined;
+  if (chunk['usage'] === undefined && chunk['x_groq'] === undefined && choice?.['usage'] === undefined)
+    return undefined;
   return (
     mapUsage(asObject(chunk['usage'])) ??
     mapUsage(asObject(choice?.['usage'])) ??

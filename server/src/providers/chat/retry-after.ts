@@ -9,7 +9,8 @@ export function retryAfterMs(headers: Headers, clock: Clock): number | undefined
   const header = headers['retry-after'];
   const seconds = amount(header);
   if (seconds !== undefined) return Math.round(seconds * 1000);
-  const date = typeof header === 'string' ? Date.parse(header) : Number.NaN;
+  // A date begins with its weekday; `Date.parse` would make one of "-5" too.
+  const date = typeof header === 'string' && /^[a-z]/i.test(header) ? Date.parse(header) : Number.NaN;
   return Number.isNaN(date) ? undefined : Math.max(0, date - clock.now());
 }
 

@@ -20,13 +20,11 @@ export class ThinkTags {
     if (this.#state === 'text') return [{ type: 'text', delta: content }];
     this.#held += content;
     const pieces: ThinkPiece[] = [];
-    if (this.#state === 'start') this.#openTag();
-    if (this.#state === 'reasoning') this.#reasoning(pieces);
-    if (this.#state === 'gap') this.#gap();
-    if (this.#state === 'text' && this.#held !== '') {
-      pieces.push({ type: 'text', delta: this.#held });
-      this.#held = '';
-    }
+    let before: string;
+    do {
+      before = this.#state;
+      this.#step(pieces);
+    } while (before !== this.#state);
     return pieces;
   }
 
@@ -36,6 +34,26 @@ export class ThinkTags {
     this.#held = '';
     if (held === '' || this.#state === 'gap') return [];
     return [{ type: this.#state === 'reasoning' ? 'reasoning' : 'text', delta: held }];
+  }
+
+  #step(pieces: ThinkPiece[]): void {
+    switch (this.#state) {
+      case 'start':
+        this.#openTag();
+        return;
+      case 'reasoning':
+        this.#reasoning(pieces);
+        return;
+      case 'gap':
+        // The blank lines between the closing tag and the answer belong to neither.
+        this.#held = this.#held.trimStart();
+        if (this.#held !== '') this.#state = 'text';
+        return;
+      case 'text':
+        if (this.#held !== '') pieces.push({ type: 'text', delta: this.#held });
+        this.#held = '';
+        return;
+    }
   }
 
   #openTag(): void {
@@ -54,12 +72,6 @@ export class ThinkTags {
     if (cut > 0) pieces.push({ type: 'reasoning', delta: this.#held.slice(0, cut) });
     this.#held = this.#held.slice(end === -1 ? cut : end + CLOSE.length);
     if (end !== -1) this.#state = 'gap';
-  }
-
-  /** The blank lines between the closing tag and the answer belong to neither. */
-  #gap(): void {
-    this.#held = this.#held.trimStart();
-    if (this.#held !== '') this.#state = 'text';
   }
 }
 

@@ -17,6 +17,11 @@ type Call = ToolCallDelta & { key: string; arguments: string };
 export class ToolCallKeys {
   readonly #calls: Call[] = [];
 
+  /** A call whose name never came: there is nothing a client could run. */
+  get hasNameless(): boolean {
+    return this.#calls.some((call) => call.name === undefined);
+  }
+
   keyOf(delta: ToolCallDelta): string {
     const call = (delta.index === undefined ? this.#withoutIndex(delta) : this.#atIndex(delta)) ?? this.#open(delta);
     call.id ??= delta.id;

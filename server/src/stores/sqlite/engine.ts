@@ -2,7 +2,7 @@ import { append, read } from './chunks.ts';
 import { compact } from './compact.ts';
 import { Database } from './database.ts';
 import { deleteResponse, sweep } from './forgetting.ts';
-import { claim, fenceForCancel, handBack, listOrphans, takeOver } from './ownership.ts';
+import { claim, fenceForCancel, handBack, listOrphans, listOwned, takeOver } from './ownership.ts';
 import { create, createEnded, find, findRequest } from './responses.ts';
 import { migrate } from './schema.ts';
 
@@ -26,7 +26,7 @@ const WRITES = {
   compact,
   sweep,
 } as const satisfies Record<string, Verb>;
-const READS = { find, findRequest, read, listOrphans } as const satisfies Record<string, Verb>;
+const READS = { find, findRequest, read, listOrphans, listOwned } as const satisfies Record<string, Verb>;
 
 export type VerbName = keyof typeof WRITES | keyof typeof READS;
 export type Command = { verb: VerbName; args: unknown[] };

@@ -67,10 +67,22 @@ export function listOrphans(
   limit: number,
 ): { no: number; id: string }[] {
   return db
+    .all(`select no, id from response where no > ? and ${ORPHANED} order by no limit ?`, afterNo, liveWorkerId, limit)
+    .map((row) => ({ no: Number(row['no']), id: String(row['id']) }));
+}
+
+export function listOwned(
+  db: Database,
+  workerId: string,
+  afterNo: number,
+  limit: number,
+): { no: number; id: string }[] {
+  return db
     .all(
-      `select no, id from response where no > ? and ${ORPHANED} order by no limit ?`,
+      `select no, id from response
+        where no > ? and worker_id = ? and status in ('queued', 'in_progress') order by no limit ?`,
       afterNo,
-      liveWorkerId,
+      workerId,
       limit,
     )
     .map((row) => ({ no: Number(row['no']), id: String(row['id']) }));

@@ -11,15 +11,7 @@ export function packAppends(appends: readonly Append[]): PackedAppends {
   const fields: number[] = [];
   let offset = 0;
   for (const { no, chunk } of appends) {
-    fields.push(
-      no,
-      chunk.n,
-      chunk.firstSequence,
-      chunk.count,
-      chunk.epoch,
-      chunk.closed ? 1 : 0,
-      chunk.body.length,
-    );
+    fields.push(no, chunk.n, chunk.firstSequence, chunk.count, chunk.epoch, chunk.closed ? 1 : 0, chunk.body.length);
     bodies.set(chunk.body, offset);
     offset += chunk.body.length;
   }

@@ -5,11 +5,7 @@ import { RESPONSE_COLUMNS, decodeRequest, encodeRequest, toResponse } from './ro
 
 /** The response row: made once, found by project and id. */
 
-export function create(
-  db: Database,
-  response: NewResponse,
-  queueMax: number,
-): Awaited<ReturnType<Store['create']>> {
+export function create(db: Database, response: NewResponse, queueMax: number): Awaited<ReturnType<Store['create']>> {
   const owned = response.workerId !== null;
   if (!owned && queueIsFull(db, queueMax)) return { outcome: 'queue_full' };
   const no = db.insert(

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { StoreUnavailable } from '../../domain/ports.ts';
+import { StoreClosed, StoreUnavailable } from '../../domain/ports.ts';
 import type { Append, Store } from '../../domain/ports.ts';
 import type { Command, Result, VerbName } from './engine.ts';
 import { packAppends } from './pack.ts';
@@ -70,6 +70,7 @@ export class SqliteStore implements Store {
   read: Store['read'] = (...args) => this.#call('read', args);
   fenceForCancel: Store['fenceForCancel'] = (...args) => this.#call('fenceForCancel', args);
   listOrphans: Store['listOrphans'] = (...args) => this.#call('listOrphans', args);
+  listOwned: Store['listOwned'] = (...args) => this.#call('listOwned', args);
   takeOver: Store['takeOver'] = (...args) => this.#call('takeOver', args);
   handBack: Store['handBack'] = (...args) => this.#call('handBack', args);
   delete: Store['delete'] = (...args) => this.#call('delete', args);
@@ -85,7 +86,7 @@ export class SqliteStore implements Store {
   #call<T>(verb: VerbName, args: unknown[]): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#dead !== undefined) {
-        reject(new StoreUnavailable('the store is closed', { cause: this.#dead }));
+        reject(new StoreClosed('the store is closed', { cause: this.#dead }));
         return;
       }
       this.#waiting.push({ command: { verb, args }, resolve: resolve as (value: unknown) => void, reject });
@@ -122,7 +123,7 @@ export class SqliteStore implements Store {
     const lost = [...this.#underWay, ...this.#waiting];
     this.#underWay = [];
     this.#waiting = [];
-    for (const call of lost) call.reject(new StoreUnavailable('the store is closed', { cause: error }));
+    for (const call of lost) call.reject(new StoreClosed('the store is closed', { cause: error }));
   }
 
   #post(message: ToThread): void {

@@ -1,0 +1,40 @@
+import { loadProcessConfig } from '../config.ts';
+import type { Config } from '../config.ts';
+import { start } from '../main.ts';
+
+/** `holt serve`: runs until SIGTERM or SIGINT, then stops gracefully; a second signal ends it at once. */
+export async function serve(): Promise<void> {
+  const config = loadProcessConfig();
+  const holt = await start(config);
+  console.log(greeting(config, holt.url));
+  await new Promise<void>((resolve, reject) => {
+    let stopping = false;
+    const stop = (): void => {
+      if (stopping) process.exit(1);
+      stopping = true;
+      console.log('Stopping: running responses may finish. Press again to stop at once.');
+      holt.stop().then(resolve, reject);
+    };
+    process.on('SIGTERM', stop);
+    process.on('SIGINT', stop);
+  });
+}
+
+function greeting(config: Config, url: string): string {
+  const lines = [`Holt serves the OpenAI Responses API at ${url}/v1`, `  data: ${config.store.data}`];
+  for (const [name, { provider, model }] of Object.entries(config.models)) {
+    lines.push(
+      `  model ${name === '*' ? '* (any other name)' : name}: ${model === undefined ? provider : `${provider}/${model}`}`,
+    );
+  }
+  if (Object.values(config.providers).some(({ kind }) => kind === 'scripted')) {
+    lines.push('  otter is a demonstration model: it tells a made-up story and knows nothing.');
+    lines.push('  Point Holt at a real one with --upstream http://localhost:11434/v1, or in holt.yaml.');
+  }
+  lines.push(
+    config.apiKey === undefined
+      ? '  no API key is set: every program on this machine may use it, and nobody else'
+      : '  clients need the API key',
+  );
+  return lines.join('\n');
+}

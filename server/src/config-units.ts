@@ -1,0 +1,39 @@
+import { z } from 'zod';
+
+/** Durations and sizes as people write them: `30 s`, `10 min`, `30 days`, `8 MiB`. */
+
+const DURATIONS: Record<string, number> = {
+  ms: 1,
+  s: 1_000,
+  sec: 1_000,
+  second: 1_000,
+  seconds: 1_000,
+  min: 60_000,
+  minute: 60_000,
+  minutes: 60_000,
+  h: 3_600_000,
+  hour: 3_600_000,
+  hours: 3_600_000,
+  d: 86_400_000,
+  day: 86_400_000,
+  days: 86_400_000,
+};
+
+const SIZES: Record<string, number> = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
+
+/** -> ms */
+export const duration = withUnit(DURATIONS, 'a duration such as 500 ms, 30 s, 10 min or 30 days');
+/** -> bytes */
+export const size = withUnit(SIZES, 'a size such as 512 KiB or 8 MiB');
+
+function withUnit(units: Record<string, number>, expected: string): z.ZodType<number> {
+  return z.string({ error: `expected ${expected}` }).transform((text, context) => {
+    const [, number, unit] = /^\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+)\s*$/.exec(text) ?? [];
+    const factor = units[unit ?? ''];
+    if (number === undefined || factor === undefined) {
+      context.addIssue({ code: 'custom', message: `expected ${expected}` });
+      return z.NEVER;
+    }
+    return Number(number) * factor;
+  });
+}

@@ -1,0 +1,270 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { duration, size } from './config-units.ts';
+import { LOG_LEVELS } from './logger.ts';
+import type { LogLevel } from './logger.ts';
+
+/**
+ * What Holt is told: flags beat environment beats file beats defaults (design.md §12). The only reader of argv and
+ * of the environment. Secrets come from the environment or the file, never from a flag: a process list shows those.
+ */
+
+const providerSchema = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('chat'),
+    base_url: z.url({ protocol: /^https?$/, error: 'expected an http or https URL' }),
+    api_key: z.string().min(1).optional(),
+    dialect: z.enum(['generic', 'openai']).default('generic'),
+    think_tags: z.boolean().default(false),
+  }),
+  z.strictObject({ kind: z.literal('scripted') }),
+]);
+export type ProviderConfig = z.infer<typeof providerSchema>;
+
+const modelSchema = z.union([
+  z.string().min(1),
+  z.strictObject({ provider: z.string(), model: z.string().optional() }),
+]);
+
+const fileSchema = z.strictObject({
+  server: z
+    .strictObject({
+      host: z.string().min(1).default('127.0.0.1'),
+      port: z.int().min(0).max(65_535).default(8484),
+      strict: z.boolean().default(false),
+      body_limit: size.default(32 * 1024 * 1024),
+      log_level: z.enum(LOG_LEVELS).default('info'),
+    })
+    .prefault({}),
+  store: z.strictObject({ data: z.string().min(1).default('./data') }).prefault({}),
+  worker: z.strictObject({ concurrency: z.int().min(1).default(256), drain: duration.default(30_000) }).prefault({}),
+  queue: z.strictObject({ max: z.int().min(0).default(10_000) }).prefault({}),
+  recovery: z.strictObject({ max_attempts: z.int().min(1).default(3) }).prefault({}),
+  retention: z
+    .strictObject({ response: duration.default(30 * 86_400_000), log: duration.default(600_000) })
+    .prefault({}),
+  limits: z
+    .strictObject({ output_bytes: size.default(8 * 1024 * 1024), foreground_wait: duration.default(10_000) })
+    .prefault({}),
+  providers: z.record(z.string().regex(/^[\w-]+$/), providerSchema).default({}),
+  models: z.record(z.string().min(1), modelSchema).default({}),
+});
+
+export type ModelConfig = { provider: string; /** Undefined: the name the client asked for. */ model?: string };
+
+export type Config = Omit<z.infer<typeof fileSchema>, 'models'> & {
+  models: Record<string, ModelConfig>;
+  apiKey: string | undefined;
+  proxy: { http?: string; https?: string; no?: string };
+};
+
+/** What is wrong with the configuration, in words for whoever wrote it. */
+export class ConfigError extends Error {}
+
+export type Environment = Record<string, string | undefined>;
+
+const FLAGS = {
+  host: { type: 'string' },
+  port: { type: 'string' },
+  data: { type: 'string' },
+  config: { type: 'string' },
+  upstream: { type: 'string' },
+  'log-level': { type: 'string' },
+} as const;
+
+/** The process's own arguments and environment. */
+export function loadProcessConfig(): Config {
+  return loadConfig(process.argv.slice(3), process.env);
+}
+
+/**
+ * Throws ConfigError.
+ * @param argv flags after the command
+ */
+export function loadConfig(argv: readonly string[], env: Environment): Config {
+  const flags = readFlags(argv, env);
+  const file = readFile(flags.config, env);
+  const config = merge(file, flags, env);
+  checkReferences(config);
+  if (config.apiKey === undefined && !isLoopback(config.server.host)) {
+    throw new ConfigError(
+      `Holt would listen on ${config.server.host}, where others can reach it, without an API key. Set HOLT_API_KEY, or listen on 127.0.0.1.`,
+    );
+  }
+  return config;
+}
+
+type Flags = Partial<Record<keyof typeof FLAGS, string>>;
+
+function readFlags(argv: readonly string[], env: Environment): Flags {
+  try {
+    const { values } = parseArgs({ args: [...argv], options: FLAGS, strict: true });
+    const flags: Flags = {};
+    for (const name of Object.keys(FLAGS) as (keyof typeof FLAGS)[]) {
+      const value = values[name] ?? env[`HOLT_${name.toUpperCase().replace('-', '_')}`];
+      if (value !== undefined) flags[name] = value;
+    }
+    return flags;
+  } catch (error) {
+    const known = Object.keys(FLAGS).map((name) => `--${name}`);
+    throw new ConfigError(
+      `${String(error instanceof Error ? error.message : error)}\nKnown flags: ${known.join(', ')}`,
+    );
+  }
+}
+
+const DEFAULT_FILE = './holt.yaml';
+
+function readFile(path: string | undefined, env: Environment): z.infer<typeof fileSchema> {
+  const file = path ?? DEFAULT_FILE;
+  if (path === undefined && !existsSync(file)) return fileSchema.parse({});
+  let value: unknown;
+  try {
+    value = parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw new ConfigError(`${file}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  const parsed = fileSchema.safeParse(interpolate(value ?? {}, file, '', env));
+  if (parsed.success) return parsed.data;
+  throw new ConfigError(parsed.error.issues.map((issue) => `${file}: ${describe(issue)}`).join('\n'));
+}
+
+/** `${NAME}` in any text is the environment variable of that name, which has to be there. */
+function interpolate(value: unknown, file: string, path: string, env: Environment): unknown {
+  if (typeof value === 'string') {
+    return value.replaceAll(/\$\{(\w+)\}/g, (_, name: string) => {
+      const found = env[name];
+      if (found === undefined) throw new ConfigError(`${file}: ${path}: the environment variable ${name} is not set`);
+      return found;
+    });
+  }
+  if (Array.isArray(value)) return value.map((entry, index) => interpolate(entry, file, `${path}[${index}]`, env));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, entry]) => [
+      key,
+      interpolate(entry, file, path === '' ? key : `${path}.${key}`, env),
+    ]),
+  );
+}
+
+function describe(issue: z.core.$ZodIssue): string {
+  const path = issue.path.map(String).join('.');
+  if (issue.code === 'unrecognized_keys') {
+    const keys = issue.keys.map((key) => (path === '' ? key : `${path}.${key}`));
+    return `${keys.join(', ')}: no such setting in this version`;
+  }
+  return `${path === '' ? 'the file' : path}: ${issue.message}`;
+}
+
+function merge(file: z.infer<typeof fileSchema>, flags: Flags, env: Environment): Config {
+  const config: Config = {
+    ...file,
+    server: { ...file.server },
+    store: { ...file.store },
+    models: Object.fromEntries(
+      Object.entries(file.models).map(([name, target]) => [name, toModel(target, file.providers)]),
+    ),
+    apiKey: nonEmpty(env['HOLT_API_KEY']),
+    proxy: proxyOf(env),
+  };
+  if (flags.host !== undefined) config.server.host = flags.host;
+  if (flags.port !== undefined) config.server.port = portOf(flags.port);
+  if (flags.data !== undefined) config.store.data = flags.data;
+  if (flags['log-level'] !== undefined) config.server.log_level = logLevelOf(flags['log-level']);
+  if (flags.upstream !== undefined) addUpstream(config, flags.upstream, nonEmpty(env['HOLT_UPSTREAM_API_KEY']));
+  if (Object.keys(config.models).length === 0) bindByDefault(config);
+  return config;
+}
+
+function toModel(target: z.infer<typeof modelSchema>, providers: Record<string, ProviderConfig>): ModelConfig {
+  if (typeof target !== 'string') {
+    return target.model === undefined
+      ? { provider: target.provider }
+      : { provider: target.provider, model: target.model };
+  }
+  if (target in providers) return { provider: target };
+  const slash = target.indexOf('/');
+  return slash < 0 ? { provider: target } : { provider: target.slice(0, slash), model: target.slice(slash + 1) };
+}
+
+/** `--upstream URL`: a provider that answers every name the file does not bind. */
+function addUpstream(config: Config, url: string, apiKey: string | undefined): void {
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
+    throw new ConfigError(`--upstream: expected an http or https URL, got ${url}`);
+  }
+  config.providers = {
+    ...config.providers,
+    upstream: {
+      kind: 'chat',
+      base_url: url,
+      dialect: 'generic',
+      think_tags: false,
+      ...(apiKey === undefined ? {} : { api_key: apiKey }),
+    },
+  };
+  config.models['*'] ??= { provider: 'upstream' };
+}
+
+/** Without `models`: the one provider there is answers every name; the demonstration model only its own. */
+function bindByDefault(config: Config): void {
+  const names = Object.keys(config.providers);
+  const [only] = names;
+  if (only === undefined) {
+    config.providers = { otter: { kind: 'scripted' } };
+    config.models['*'] = { provider: 'otter' };
+    config.models['otter'] = { provider: 'otter' };
+    return;
+  }
+  const real = names.filter((name) => config.providers[name]?.kind !== 'scripted');
+  if (real.length > 1) {
+    throw new ConfigError(
+      `models: expected names for the ${real.length} providers ${real.join(', ')}; "*" may name one`,
+    );
+  }
+  if (real[0] !== undefined) config.models['*'] = { provider: real[0] };
+  for (const name of names) {
+    if (config.providers[name]?.kind === 'scripted') config.models['otter'] = { provider: name };
+  }
+}
+
+function checkReferences(config: Config): void {
+  for (const [name, { provider }] of Object.entries(config.models)) {
+    if (!(provider in config.providers)) {
+      const known = Object.keys(config.providers);
+      throw new ConfigError(
+        `models.${name}: expected one of the providers (${known.join(', ') || 'there are none'}), got ${provider}`,
+      );
+    }
+  }
+}
+
+function portOf(text: string): number {
+  const port = Number(text);
+  if (!/^\d+$/.test(text) || port > 65_535) throw new ConfigError(`--port: expected 0 to 65535, got ${text}`);
+  return port;
+}
+
+function logLevelOf(text: string): LogLevel {
+  const level = LOG_LEVELS.find((known) => known === text);
+  if (level === undefined) throw new ConfigError(`--log-level: expected one of ${LOG_LEVELS.join(', ')}, got ${text}`);
+  return level;
+}
+
+function proxyOf(env: Environment): Config['proxy'] {
+  const entries = (['http', 'https', 'no'] as const).flatMap((kind) => {
+    const value = nonEmpty(env[`${kind.toUpperCase()}_PROXY`]) ?? nonEmpty(env[`${kind}_proxy`]);
+    return value === undefined ? [] : [[kind, value]];
+  });
+  return Object.fromEntries(entries) as Config['proxy']; // only these three keys
+}
+
+function nonEmpty(text: string | undefined): string | undefined {
+  return text === '' ? undefined : text;
+}
+
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}

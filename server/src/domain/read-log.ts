@@ -1,0 +1,39 @@
+import type { ResponseEvent } from '../protocol/events.ts';
+import type { Response } from '../protocol/response.ts';
+import type { ChunkPage } from './chunk.ts';
+import { decodeEvents } from './chunk-codec.ts';
+import { BrokenLog, Fold } from './fold.ts';
+import type { Store } from './ports.ts';
+
+/** A page is read in one go by the store and written in one go to a socket. */
+export const PAGE_BYTES = 64 * 1024;
+
+/**
+ * The events of a page after `after`. Throws BrokenLog when a chunk no longer holds what it says: its response was
+ * deleted meanwhile.
+ */
+export function decodePage(page: ChunkPage, after: number, dictionary: () => Response): ResponseEvent[] {
+  const events: ResponseEvent[] = [];
+  for (const chunk of page.chunks) {
+    let count = 0;
+    for (const event of decodeEvents(chunk.body, chunk.firstSequence, dictionary)) {
+      count += 1;
+      if (event.sequence_number > after) events.push(event);
+    }
+    if (count !== chunk.count) throw new BrokenLog('a chunk is empty');
+  }
+  return events;
+}
+
+/** The state that the log of a response says, from its beginning. */
+export async function foldLog(store: Pick<Store, 'read'>, no: number): Promise<Fold> {
+  const folded = new Fold();
+  for (;;) {
+    const page = await store.read(no, folded.nextSequence - 1, PAGE_BYTES);
+    if (page.chunks.length === 0) return folded;
+    for (const chunk of page.chunks) {
+      for (const event of decodeEvents(chunk.body, chunk.firstSequence, () => folded.response)) folded.apply(event);
+    }
+    if (page.closed) return folded;
+  }
+}

@@ -1,0 +1,50 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import { apiError } from '../domain/errors.ts';
+
+/**
+ * Who asks. With a key: the bearer token must be it. Without one Holt listens on loopback only, and a web page in a
+ * browser on the same machine must not reach it: foreign Host headers (DNS rebinding) and Origins are refused.
+ */
+
+const DEFAULT_PROJECT = 'default';
+const OWN_NAMES = new Set(['localhost', '127.0.0.1', '[::1]', '::1']);
+
+/** The project of the caller. */
+export type Authenticate = (headers: IncomingHttpHeaders) => string;
+
+export function makeAuthenticate(apiKey: string | undefined): Authenticate {
+  if (apiKey === undefined) {
+    return (headers) => {
+      checkLocal(headers);
+      return DEFAULT_PROJECT;
+    };
+  }
+  const expected = hash(apiKey);
+  return (headers) => {
+    const token = /^Bearer\s+(.+)$/i.exec(headers.authorization ?? '')?.[1]?.trim();
+    if (token === undefined) throw apiError('missing_api_key');
+    if (!timingSafeEqual(hash(token), expected)) throw apiError('invalid_api_key', { mask: mask(token) });
+    return DEFAULT_PROJECT;
+  };
+}
+
+export function checkLocal(headers: IncomingHttpHeaders): void {
+  const host = headers.host ?? '';
+  if (!OWN_NAMES.has(host.replace(/:\d+$/, '').toLowerCase())) {
+    throw apiError('foreign_origin', { header: 'Host', value: host.slice(0, 100) });
+  }
+  const { origin } = headers;
+  if (origin === undefined) return;
+  const name = URL.canParse(origin) ? new URL(origin).hostname : '';
+  if (!OWN_NAMES.has(name)) throw apiError('foreign_origin', { header: 'Origin', value: origin.slice(0, 100) });
+}
+
+/** Of equal length whatever was sent, so that a comparison takes the same time. */
+function hash(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}
+
+function mask(token: string): string {
+  return token.length <= 8 ? '*'.repeat(token.length) : `${token.slice(0, 3)}***${token.slice(-2)}`;
+}

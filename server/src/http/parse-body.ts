@@ -1,0 +1,175 @@
+import type { z } from 'zod';
+import { apiError } from '../domain/errors.ts';
+import type { ApiError } from '../domain/errors.ts';
+
+/** Bytes -> JSON -> what a schema makes of it, with the official error for whatever is wrong (contract.md §5). */
+
+/** Deeper nesting than any schema needs; what comes later recurses. */
+const MAX_DEPTH = 200;
+
+/** Undefined for an empty body, which the Python client sends with a JSON content type on cancel and delete. */
+export function parseJson(text: string): unknown {
+  if (text.trim() === '') return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw apiError('invalid_json', { reason: error instanceof Error ? shorten(error.message) : '', cause: error });
+  }
+  if (isDeeperThan(value, MAX_DEPTH)) {
+    throw apiError('invalid_json', { reason: `nested deeper than ${MAX_DEPTH} levels` });
+  }
+  return value;
+}
+
+/** V8 quotes the body in its messages; what a client sent should not be thrown back at length. */
+function shorten(message: string): string {
+  return message.replace(/[,.]? ?\.{0,3}"[\s\S]*$/, '').slice(0, 120);
+}
+
+function isDeeperThan(value: unknown, limit: number): boolean {
+  let level: unknown[] = [value];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > limit) return true;
+    level = level.flatMap((node) => (typeof node === 'object' && node !== null ? Object.values(node) : []));
+  }
+  return false;
+}
+
+export function parseObject<T>(schema: z.ZodType<T>, value: unknown): { raw: object; body: T } {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw apiError('invalid_json', { reason: `expected an object, but got ${nameOf(value)}` });
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return { raw: value, body: parsed.data };
+  const issue = parsed.error.issues[0];
+  if (issue === undefined) throw parsed.error;
+  throw toApiError(issue, [], value);
+}
+
+type Issue = z.core.$ZodIssue;
+
+function toApiError(issue: Issue, prefix: readonly PropertyKey[], root: unknown): ApiError {
+  const path = [...prefix, ...issue.path];
+  const param = pathOf(path);
+  const got = at(root, path);
+  switch (issue.code) {
+    case 'invalid_type':
+      if (got === undefined) return apiError('missing_required_parameter', { param });
+      return apiError('invalid_type', { param, expected: article(issue.expected), got: nameOf(got) });
+    case 'too_small':
+    case 'too_big':
+      return outOfRange(issue, param, got);
+    case 'invalid_value':
+      if (got === undefined) return apiError('missing_required_parameter', { param });
+      if (typeof got !== typeof issue.values[0]) {
+        return apiError('invalid_type', { param, expected: `one of ${quoted(issue.values)}`, got: nameOf(got) });
+      }
+      return apiError('invalid_value', { param, reason: `must be one of ${quoted(issue.values)}` });
+    case 'invalid_format':
+      return apiError('invalid_value', {
+        param,
+        reason: `does not match the pattern ${issue.pattern ?? issue.format}`,
+      });
+    case 'invalid_union':
+      return unionError(issue, path, root);
+    case 'invalid_key':
+    case 'invalid_element': {
+      const inner = issue.issues[0];
+      return inner?.code === 'too_big'
+        ? outOfRange(inner, param, path.at(-1))
+        : apiError('invalid_value', { param, reason: 'is not valid' });
+    }
+    case 'custom': {
+      const code = issue.params?.['code'];
+      return apiError('out_of_range', { param, reason: issue.message, ...(typeof code === 'string' ? { code } : {}) });
+    }
+    case 'not_multiple_of':
+    case 'unrecognized_keys':
+      return apiError('invalid_value', { param, reason: 'is not valid' });
+  }
+}
+
+/** Of the shapes a value may have, complains about the one it was meant to be. */
+function unionError(
+  issue: Extract<Issue, { code: 'invalid_union' }>,
+  path: readonly PropertyKey[],
+  root: unknown,
+): ApiError {
+  const got = at(root, path);
+  const param = pathOf(path);
+  if (issue.errors.length === 0) {
+    // A discriminated union whose discriminator, the last of the path, is missing or unknown.
+    if (got === undefined) return apiError('missing_required_parameter', { param });
+    return apiError('unsupported_value', { param, reason: `does not support ${quoted([got])} on this server` });
+  }
+  const meant = issue.errors.find((errors) => errors[0] !== undefined && !isTypeMismatch(errors[0]));
+  if (meant?.[0] !== undefined) return toApiError(meant[0], path, root);
+  if (got === undefined) return apiError('missing_required_parameter', { param });
+  const expected = issue.errors.map((errors) => expectation(errors[0])).filter((name) => name !== '');
+  return apiError('invalid_type', { param, expected: `one of ${expected.join(' or ')}`, got: nameOf(got) });
+}
+
+function isTypeMismatch(issue: Issue): boolean {
+  return issue.path.length === 0 && (issue.code === 'invalid_type' || issue.code === 'invalid_value');
+}
+
+function expectation(issue: Issue | undefined): string {
+  if (issue?.code === 'invalid_type') return article(issue.expected);
+  return issue?.code === 'invalid_value' ? quoted(issue.values) : '';
+}
+
+function outOfRange(issue: Extract<Issue, { code: 'too_small' | 'too_big' }>, param: string, got: unknown): ApiError {
+  const low = issue.code === 'too_small';
+  const bound = String(low ? issue.minimum : issue.maximum);
+  if (issue.origin === 'string') {
+    const length = String(got).length;
+    const code = low ? 'string_below_min_length' : 'string_above_max_length';
+    const side = low ? 'too short. Expected a string with minimum' : 'too long. Expected a string with maximum';
+    return apiError('out_of_range', {
+      param,
+      code,
+      reason: `string ${side} length ${bound}, but got a string with length ${length} instead.`,
+    });
+  }
+  const kind = issue.origin === 'int' || Number.isInteger(got) ? 'integer' : 'decimal';
+  const [side, sign] = low ? ['below minimum value', '>='] : ['above maximum value', '<='];
+  return apiError('out_of_range', {
+    param,
+    code: `${kind}_${low ? 'below_min' : 'above_max'}_value`,
+    reason: `${kind} ${side}. Expected a value ${sign} ${bound}, but got ${String(got)} instead.`,
+  });
+}
+
+function pathOf(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((text, key) => {
+    if (typeof key === 'number') return `${text}[${key}]`;
+    return text === '' ? String(key) : `${text}.${String(key)}`;
+  }, '');
+}
+
+function at(root: unknown, path: readonly PropertyKey[]): unknown {
+  let value = root;
+  for (const key of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined;
+    value = (value as Record<PropertyKey, unknown>)[key]; // an own key, as just checked
+  }
+  return value;
+}
+
+function quoted(values: readonly unknown[]): string {
+  return values.map((value) => `'${String(value).slice(0, 64)}'`).join(', ');
+}
+
+function article(expected: string): string {
+  if (expected === 'int') return 'an integer';
+  if (expected === 'record') return 'an object';
+  return /^[aeiou]/.test(expected) ? `an ${expected}` : `a ${expected}`;
+}
+
+function nameOf(value: unknown): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'an array';
+  if (typeof value === 'number') return Number.isInteger(value) ? 'an integer' : 'a decimal number';
+  return article(typeof value);
+}

@@ -1,0 +1,55 @@
+import { apiError } from '../domain/errors.ts';
+
+/** Query strings: always text, in the spellings that clients really send (contract.md §1). */
+
+export type Query = Record<string, string | string[] | undefined>;
+
+export function booleanOf(query: Query, name: string): boolean | undefined {
+  const value = lastOf(query, name);
+  if (value === undefined || value === '') return undefined;
+  if (value === 'true' || value === '1') return true;
+  if (value === 'false' || value === '0') return false;
+  throw apiError('invalid_type', { param: name, expected: 'a boolean', got: 'something else' });
+}
+
+export function integerOf(query: Query, name: string, min: number, max = Number.MAX_SAFE_INTEGER): number | undefined {
+  const value = lastOf(query, name);
+  if (value === undefined || value === '') return undefined;
+  const number = Number(value);
+  if (!/^[+-]?\d+$/.test(value) || !Number.isSafeInteger(number)) {
+    throw apiError('invalid_type', { param: name, expected: 'an integer', got: 'something else' });
+  }
+  if (number < min || number > max) {
+    const [word, sign, bound] = number < min ? ['below_min', '>=', min] : ['above_max', '<=', max];
+    throw apiError('out_of_range', {
+      param: name,
+      code: `integer_${word}_value`,
+      reason: `integer ${number < min ? 'below minimum' : 'above maximum'} value. Expected a value ${sign} ${bound}, but got ${number} instead.`,
+    });
+  }
+  return number;
+}
+
+export function oneOf<T extends string>(query: Query, name: string, values: readonly T[]): T | undefined {
+  const value = lastOf(query, name);
+  if (value === undefined || value === '') return undefined;
+  const found = values.find((candidate) => candidate === value);
+  if (found === undefined) {
+    throw apiError('invalid_value', { param: name, reason: `must be one of ${values.join(', ')}` });
+  }
+  return found;
+}
+
+export function textOf(query: Query, name: string): string | undefined {
+  const value = lastOf(query, name);
+  return value === '' ? undefined : value;
+}
+
+/** Both SDKs send `name[]=a&name[]=b`; people write `name=a`. */
+export function listOf(query: Query, name: string): string[] {
+  return [query[name], query[`${name}[]`]].flat().filter((value) => value !== undefined);
+}
+
+function lastOf(query: Query, name: string): string | undefined {
+  return [query[name]].flat().at(-1);
+}

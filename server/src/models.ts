@@ -1,0 +1,25 @@
+import type { ModelConfig } from './config.ts';
+import type { Model } from './protocol/list.ts';
+import type { Models, Provider } from './domain/ports.ts';
+
+/** The names a client may ask for, each bound to a provider; `*` answers for every other. */
+export function bindModels(bindings: Record<string, ModelConfig>, providers: ReadonlyMap<string, Provider>): Models {
+  const wildcard = bindings['*'];
+  const named = Object.entries(bindings).filter(([name]) => name !== '*');
+  return {
+    resolve: (name) => {
+      const binding = Object.hasOwn(bindings, name) && name !== '*' ? bindings[name] : wildcard;
+      const provider = binding === undefined ? undefined : providers.get(binding.provider);
+      return binding === undefined || provider === undefined
+        ? undefined
+        : { provider, upstreamModel: binding.model ?? name };
+    },
+    provider: (name) => providers.get(name),
+    list: async (signal) => {
+      const own = named.map(([id, { provider }]): Model => ({ id, object: 'model', created: 0, owned_by: provider }));
+      const upstream = (wildcard && (await providers.get(wildcard.provider)?.models(signal))) ?? [];
+      const seen = new Set(own.map(({ id }) => id));
+      return [...own, ...upstream.filter(({ id }) => !seen.has(id))];
+    },
+  };
+}

@@ -1,0 +1,94 @@
+import { apiError } from '../domain/errors.ts';
+import type { Log } from '../domain/ports.ts';
+import { createResponseBody } from '../protocol/create-response.ts';
+import type { CreateResponseBody } from '../protocol/create-response.ts';
+
+/** No flag is accepted and ignored (promise 8): what Holt as a whole can't honour is refused here, by name. */
+
+/** Sampling names of other APIs: whoever sends one expects an effect. */
+const FOREIGN = [
+  'stop',
+  'seed',
+  'n',
+  'logit_bias',
+  'frequency_penalty',
+  'presence_penalty',
+  'logprobs',
+  'max_tokens',
+  'max_completion_tokens',
+  'messages',
+  'functions',
+  'function_call',
+  'response_format',
+  'reasoning_effort',
+  'top_k',
+  'min_p',
+];
+
+/** Known to the official description and not served: null is what it means to leave them out. */
+const UNSERVED: Partial<Record<keyof CreateResponseBody, string>> = {
+  previous_response_id: 'is not served by this version; send the whole input',
+  conversation: 'is not served by this version; send the whole input',
+  prompt: 'is not served: this server keeps no prompt templates',
+  moderation: 'is not served',
+  context_management: 'is not served',
+  image: 'is not served',
+  access_programs: 'is not served',
+};
+
+/** @param raw the body as it came, for its unknown keys */
+export function checkRequest(raw: object, body: CreateResponseBody, strict: boolean, log: Log): void {
+  checkKeys(raw, strict, log);
+  for (const [key, reason] of Object.entries(UNSERVED)) {
+    const value = body[key as keyof CreateResponseBody];
+    if (value !== null && value !== undefined) throw apiError('unsupported_parameter', { param: key, reason });
+  }
+  if (body.model === null || body.model === undefined || body.model === '') {
+    throw apiError('missing_required_parameter', { param: 'model' });
+  }
+  if (body.input === null || body.input === undefined) throw apiError('missing_required_parameter', { param: 'input' });
+  if (body.background === true && body.store === false) throw apiError('background_needs_store');
+  if (body.stream !== true && body.stream_options !== null && body.stream_options !== undefined) {
+    throw apiError('invalid_value', { param: 'stream_options', reason: "is only allowed when 'stream' is true" });
+  }
+  if (body.truncation === 'auto') {
+    throw apiError('unsupported_value', { param: 'truncation', reason: "supports only 'disabled'" });
+  }
+  const sealed = body.include?.indexOf('reasoning.encrypted_content') ?? -1;
+  if (sealed >= 0) {
+    throw apiError('unsupported_value', {
+      param: `include[${sealed}]`,
+      reason: 'does not support reasoning.encrypted_content in this version',
+    });
+  }
+  checkTools(body);
+}
+
+function checkKeys(raw: object, strict: boolean, log: Log): void {
+  const unknown = Object.keys(raw).filter((key) => !(key in createResponseBody.shape));
+  for (const key of unknown) {
+    if (strict || FOREIGN.includes(key)) throw apiError('unknown_parameter', { param: key });
+  }
+  if (unknown.length > 0) log.info({ keys: unknown.map((key) => key.slice(0, 64)) }, 'ignored unknown parameters');
+}
+
+function checkTools(body: CreateResponseBody): void {
+  const names = new Set<string>();
+  for (const [index, tool] of (body.tools ?? []).entries()) {
+    if (names.has(tool.name)) {
+      throw apiError('invalid_value', { param: `tools[${index}].name`, reason: `repeats the name ${tool.name}` });
+    }
+    names.add(tool.name);
+  }
+  const choice = body.tool_choice;
+  if (choice === null || choice === undefined) return;
+  const wanted = typeof choice === 'string' ? [] : choice.type === 'function' ? [choice] : choice.tools;
+  for (const { name } of wanted) {
+    if (!names.has(name)) {
+      throw apiError('invalid_value', { param: 'tool_choice', reason: `names ${name}, which is not among the tools` });
+    }
+  }
+  if (choice === 'required' && names.size === 0) {
+    throw apiError('invalid_value', { param: 'tool_choice', reason: 'requires a tool, and there is none' });
+  }
+}

@@ -1,0 +1,166 @@
+import { Assembler } from '../domain/assembler.ts';
+import { encodeEvents } from '../domain/chunk-codec.ts';
+import { apiError } from '../domain/errors.ts';
+import { Fold } from '../domain/fold.ts';
+import type { ModelBinding, NewResponse, RunSpec, StoredRequest } from '../domain/ports.ts';
+import { StoreUnavailable } from '../domain/ports.ts';
+import type { CreateResponseBody } from '../protocol/create-response.ts';
+import type { ResponseEvent } from '../protocol/events.ts';
+import type { Response } from '../protocol/response.ts';
+import { checkRequest } from './check-request.ts';
+import type { ResponsesDeps } from './deps.ts';
+import { expandInput } from './expand-input.ts';
+import { initialResponse } from './initial-response.ts';
+import { tail } from './tail.ts';
+
+/**
+ * `POST /v1/responses`. A background response is acknowledged when its row and first chunk are durable; its upstream
+ * request starts in the same tick, before that commit, so that it loses no time (design.md §6.1-2). A foreground one
+ * lives as long as its client.
+ */
+
+export type Created =
+  | { kind: 'response'; response: Response }
+  | { kind: 'stream'; id: string; events: AsyncIterable<readonly ResponseEvent[]>; obfuscate: boolean };
+
+/** A refusal of the upstream is an HTTP error as long as nothing was sent; then headers must go out, ms. */
+const ACCEPT_MS = 5_000;
+
+/**
+ * @param raw the parsed JSON; `body` is what the schema made of it
+ * @param signal aborts when the client leaves
+ */
+export async function createResponse(
+  deps: ResponsesDeps,
+  projectId: string,
+  raw: object,
+  body: CreateResponseBody,
+  signal: AbortSignal,
+): Promise<Created> {
+  if (deps.runs.stopping) throw apiError('shutting_down');
+  checkRequest(raw, body, deps.settings.strict, deps.log);
+  const model = body.model ?? '';
+  const binding = deps.models.resolve(model);
+  if (binding === undefined) throw apiError('model_not_found', { model });
+  const inputItems = expandInput(body.input ?? '', deps.ids);
+  binding.provider.check(body, inputItems);
+
+  const createdAt = deps.clock.now();
+  const id = deps.ids.response(createdAt);
+  const response = initialResponse(id, createdAt, body, model);
+  const request: StoredRequest = { body, upstreamModel: binding.upstreamModel, inputItems };
+  const spec = specOf(projectId, response, binding, request);
+  const made = { deps, body, spec, request, createdAt };
+  return response.background ? createInBackground(made, signal) : createInForeground(made, signal);
+}
+
+type Made = {
+  deps: ResponsesDeps;
+  body: CreateResponseBody;
+  spec: RunSpec;
+  request: StoredRequest;
+  createdAt: number;
+};
+
+function specOf(projectId: string, response: Response, binding: ModelBinding, request: StoredRequest): RunSpec {
+  return {
+    id: response.id,
+    projectId,
+    response,
+    stream: request.body.stream ?? false,
+    provider: binding.provider,
+    turn: {
+      model: request.upstreamModel,
+      instructions: request.body.instructions ?? null,
+      items: request.inputItems,
+      request: request.body,
+      idempotencyKey: response.id,
+    },
+  };
+}
+
+async function createInBackground(made: Made, signal: AbortSignal): Promise<Created> {
+  const { deps, body, spec } = made;
+  const slot = deps.runs.tryReserve();
+  const begun = new Fold();
+  const assembler = new Assembler(begun, deps.ids, deps.clock);
+  assembler.begin(spec.response, slot !== undefined);
+  const events = assembler.take();
+  const committed = commit(made, slot !== undefined, {
+    n: 0,
+    firstSequence: 0,
+    count: events.length,
+    epoch: 0,
+    closed: false,
+    body: encodeEvents(events, begun.response),
+  });
+  if (slot !== undefined) deps.runs.start(spec, slot, begun, committed);
+  const no = await committed;
+  if (slot === undefined) deps.runs.wake();
+  if (!spec.stream) return { kind: 'response', response: spec.response };
+  return {
+    kind: 'stream',
+    id: spec.id,
+    events: tail(deps, { no, id: spec.id, projectId: spec.projectId }, -1, signal),
+    obfuscate: body.stream_options?.include_obfuscation ?? false,
+  };
+}
+
+async function commit(made: Made, owned: boolean, chunk: NewResponse['chunk']): Promise<number> {
+  const { deps } = made;
+  const row = { ...rowOf(made), workerId: owned ? deps.runs.workerId : null, chunk };
+  const result = await deps.store.create(row, deps.settings.queueMax).catch(refuseUnavailable);
+  if (result.outcome === 'queue_full') {
+    throw apiError('queue_full', { max: deps.settings.queueMax, retryAfter: QUEUE_RETRY_SECONDS });
+  }
+  return result.no;
+}
+
+/** A queue that is full stays so for a while; the official clients wait at most a minute. */
+const QUEUE_RETRY_SECONDS = 5;
+
+async function createInForeground(made: Made, signal: AbortSignal): Promise<Created> {
+  const { deps, body, spec, request } = made;
+  const { foregroundWaitMs, concurrency } = deps.settings;
+  const slot = await deps.runs.reserve(foregroundWaitMs, signal);
+  if (slot === undefined) throw apiError('no_free_slot', { concurrency, retryAfter: QUEUE_RETRY_SECONDS });
+  const run = deps.runs.startForeground(spec, slot, async (response, status) => {
+    if (!response.store) return;
+    const snapshot = new TextEncoder().encode(JSON.stringify(response));
+    await deps.store
+      .createEnded(rowOf({ ...made, request }), { status, snapshot, doneAt: deps.clock.now() })
+      .catch(refuseUnavailable);
+  });
+  const leave = (): void => {
+    run.abort();
+  };
+  if (signal.aborted) leave();
+  signal.addEventListener('abort', leave, { once: true });
+  if (!spec.stream) return { kind: 'response', response: await run.ended };
+  await run.accepted(ACCEPT_MS);
+  return {
+    kind: 'stream',
+    id: spec.id,
+    events: run.events(),
+    obfuscate: body.stream_options?.include_obfuscation ?? true,
+  };
+}
+
+function rowOf(made: Made): Omit<NewResponse, 'chunk' | 'workerId'> {
+  const { deps, spec, request, createdAt } = made;
+  return {
+    id: spec.id,
+    projectId: spec.projectId,
+    model: spec.response.model,
+    provider: spec.provider.name,
+    stream: spec.stream,
+    request,
+    createdAt,
+    expiresAt: createdAt + deps.settings.responseRetentionMs,
+  };
+}
+
+function refuseUnavailable(error: unknown): never {
+  if (error instanceof StoreUnavailable) throw apiError('store_unavailable', { cause: error });
+  throw error;
+}

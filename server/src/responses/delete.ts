@@ -1,0 +1,20 @@
+import { apiError } from '../domain/errors.ts';
+import { endByCancel } from './cancel.ts';
+import type { ResponsesDeps } from './deps.ts';
+
+/** `DELETE /v1/responses/{id}`: cancelled first if it has not ended, then emptied and hidden (design.md §5). */
+export async function deleteResponse(
+  deps: ResponsesDeps,
+  projectId: string,
+  id: string,
+  signal: AbortSignal,
+): Promise<{ id: string; object: 'response'; deleted: true }> {
+  let outcome = await deps.store.delete(projectId, id, deps.clock.now());
+  if (outcome === 'unfinished') {
+    await endByCancel(deps, projectId, id, signal);
+    outcome = await deps.store.delete(projectId, id, deps.clock.now());
+  }
+  if (outcome !== 'deleted') throw apiError('response_not_found', { id });
+  deps.hints.announce(id, { gone: true });
+  return { id, object: 'response', deleted: true };
+}

@@ -1,0 +1,24 @@
+import type { Clock, Hints, Ids, Log, Models, Runs, Store } from '../domain/ports.ts';
+
+/** What the verbs are made of; each takes the part it needs. */
+export type ResponsesDeps = {
+  store: Store;
+  hints: Hints;
+  runs: Runs;
+  models: Models;
+  clock: Clock;
+  ids: Ids;
+  log: Log;
+  settings: {
+    /** Unknown top-level keys are a 400 instead of a log line. */
+    strict: boolean;
+    queueMax: number;
+    concurrency: number;
+    /** How long a foreground request waits for a slot, ms. */
+    foregroundWaitMs: number;
+    /** How long a response is kept, ms. */
+    responseRetentionMs: number;
+    /** How long its events can be streamed after the end, ms. */
+    logRetentionMs: number;
+  };
+};

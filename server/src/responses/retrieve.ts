@@ -1,0 +1,46 @@
+import { apiError } from '../domain/errors.ts';
+import type { StoredResponse } from '../domain/ports.ts';
+import type { ResponseEvent } from '../protocol/events.ts';
+import type { ResponsesDeps } from './deps.ts';
+import { snapshotOf } from './snapshot.ts';
+import type { Snapshot } from './snapshot.ts';
+import { tail } from './tail.ts';
+
+/** `GET /v1/responses/{id}`: what is committed, as JSON or as a stream from a cursor. */
+
+export async function retrieveResponse(deps: ResponsesDeps, projectId: string, id: string): Promise<Snapshot> {
+  // A poll of what runs here is answered from memory, so that it does not queue behind commits.
+  const running = deps.runs.committed(projectId, id);
+  if (running !== undefined && !running.ended) return running.response;
+  return snapshotOf(deps, await findResponse(deps, projectId, id));
+}
+
+/**
+ * Checks the row before the first event, so that a refusal is an HTTP error.
+ * @param after the cursor, -1 for everything
+ */
+export async function resumeResponse(
+  deps: ResponsesDeps,
+  projectId: string,
+  id: string,
+  after: number,
+  signal: AbortSignal,
+): Promise<AsyncIterable<readonly ResponseEvent[]>> {
+  const row = await findResponse(deps, projectId, id);
+  if (!row.background) throw apiError('not_streamable_foreground');
+  if (!row.stream) throw apiError('not_streamable');
+  if (row.logExpiresAt !== null && row.logExpiresAt <= deps.clock.now()) {
+    throw apiError('stream_expired', { minutes: Math.round(deps.settings.logRetentionMs / 6_000) / 10 });
+  }
+  return tail(deps, row, after, signal);
+}
+
+export async function findResponse(
+  deps: Pick<ResponsesDeps, 'store' | 'clock'>,
+  projectId: string,
+  id: string,
+): Promise<StoredResponse> {
+  const row = await deps.store.find(projectId, id, deps.clock.now());
+  if (row === undefined) throw apiError('response_not_found', { id });
+  return row;
+}

@@ -1,0 +1,103 @@
+import { BrokenLog } from '../domain/fold.ts';
+import { PAGE_BYTES, decodePage, foldLog } from '../domain/read-log.ts';
+import type { StoredResponse } from '../domain/ports.ts';
+import type { ResponseEvent } from '../protocol/events.ts';
+import type { Response } from '../protocol/response.ts';
+import type { ResponsesDeps } from './deps.ts';
+import { parseSnapshot } from './snapshot.ts';
+
+/**
+ * The one way to read a stream: live, resumed and finished (design.md §7). Reads the log; a hint only makes it look
+ * sooner. Ends after the terminal event, or at once when the cursor is at or past the end of a finished one. Throws
+ * LogGone when the log went away under the reader: the connection is cut then, since a clean close would look like a
+ * complete stream.
+ */
+
+export class LogGone extends Error {}
+
+/** Hints can be lost between nodes, never in one process; this bounds the wait all the same. */
+const RECHECK_MS = 15_000;
+
+type Deps = Pick<ResponsesDeps, 'store' | 'hints' | 'runs' | 'clock'>;
+type Row = Pick<StoredResponse, 'no' | 'id' | 'projectId'>;
+
+/** @param after the cursor: events with a greater sequence_number are yielded, in pages */
+export async function* tail(
+  deps: Deps,
+  row: Row,
+  after: number,
+  signal: AbortSignal,
+): AsyncGenerator<readonly ResponseEvent[], void, undefined> {
+  // Before the first read: what is announced between reading and waiting is in the latch.
+  const subscription = deps.hints.subscribe(row.id, RECHECK_MS, signal);
+  try {
+    let cursor = after;
+    for (;;) {
+      const page = await deps.store.read(row.no, cursor, PAGE_BYTES);
+      if (page.chunks.length > 0) {
+        const events = await eventsOf(deps, row, page, cursor);
+        const last = events.at(-1);
+        if (last === undefined) continue;
+        cursor = last.sequence_number;
+        yield events;
+        if (isTerminal(last)) return;
+        continue;
+      }
+      if (page.closed) return;
+      for (;;) {
+        const hint = await subscription.next();
+        if (hint?.gone === true) throw new LogGone(row.id);
+        if (hint === undefined) await checkThere(deps, row);
+        if (hint?.events === undefined || hint.firstSequence === undefined) break;
+        const last = hint.events.at(-1);
+        if (last === undefined || last.sequence_number <= cursor) continue;
+        if (hint.firstSequence > cursor + 1) break;
+        const events =
+          hint.firstSequence === cursor + 1 ? hint.events : hint.events.slice(cursor + 1 - hint.firstSequence);
+        cursor = last.sequence_number;
+        yield events;
+        if (isTerminal(last)) return;
+      }
+    }
+  } finally {
+    subscription.close();
+  }
+}
+
+async function eventsOf(
+  deps: Deps,
+  row: Row,
+  page: Parameters<typeof decodePage>[0],
+  cursor: number,
+): Promise<ResponseEvent[]> {
+  const dictionary = await dictionaryOf(deps, row);
+  try {
+    return decodePage(page, cursor, dictionary);
+  } catch (error) {
+    if (error instanceof BrokenLog || error instanceof RangeError) throw new LogGone(row.id, { cause: error });
+    throw error;
+  }
+}
+
+/** The response as of now, which is later than the page that was read before. */
+async function dictionaryOf(deps: Deps, row: Row): Promise<() => Response> {
+  const running = deps.runs.committed(row.projectId, row.id);
+  if (running !== undefined) return () => running.response;
+  const found = await deps.store.find(row.projectId, row.id, deps.clock.now());
+  if (found === undefined) throw new LogGone(row.id);
+  const response =
+    found.snapshot === null ? (await foldLog(deps.store, row.no)).response : parseSnapshot(found.snapshot);
+  return () => response;
+}
+
+async function checkThere(deps: Deps, row: Row): Promise<void> {
+  const now = deps.clock.now();
+  const found = await deps.store.find(row.projectId, row.id, now);
+  if (found === undefined || (found.logExpiresAt !== null && found.logExpiresAt <= now)) throw new LogGone(row.id);
+}
+
+function isTerminal(event: ResponseEvent): boolean {
+  return (
+    event.type === 'response.completed' || event.type === 'response.failed' || event.type === 'response.incomplete'
+  );
+}

@@ -1,0 +1,176 @@
+import { StoreClosed, StoreUnavailable } from '../domain/ports.ts';
+import type { Append, Clock, Hints, Log, Store, Timer } from '../domain/ports.ts';
+import type { ResponseEvent } from '../protocol/events.ts';
+import { UNWATCHED_LINGER_MS, lingerMs } from './linger.ts';
+import type { StoredLog } from './stored-log.ts';
+
+/**
+ * Group commit for the whole process (design.md §6.4): one append group is under way; when it returns, everything
+ * that is due goes into the next. Structural events and the first deltas are due at once, later deltas linger.
+ * Nothing is announced before its commit is acknowledged. A group whose fate is unknown is sent again unchanged.
+ */
+
+/** The first deltas of a response are what its reader waits for. */
+const FIRST_DELTAS = 3;
+/** Beyond this the upstream's socket is paused, characters (design.md §6.4). */
+const LOG_LIMIT = 1 << 20;
+const PROCESS_LIMIT = 64 << 20;
+/** A disk that is full for a second is full for a while: no need to ask more often. */
+const RETRY_MS = [50, 200, 1_000];
+
+type Deps = { store: Store; hints: Hints; clock: Clock; log: Log; live: () => number };
+
+export class Appender {
+  readonly #deps: Deps;
+  readonly #now = new Set<StoredLog>();
+  readonly #soon = new Set<StoredLog>();
+  readonly #later = new Set<StoredLog>();
+  #soonTimer: Timer | undefined;
+  #laterTimer: Timer | undefined;
+  #scheduled = false;
+  #underWay = false;
+  #unacknowledged = 0;
+  #onIdle: (() => void)[] = [];
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  write(log: StoredLog, events: readonly ResponseEvent[]): void {
+    if (log.dropped || events.length === 0) return;
+    const before = log.unacknowledged;
+    const first = log.deltas < FIRST_DELTAS;
+    log.push(events);
+    this.#unacknowledged += log.unacknowledged - before;
+    if (first || events.some((event) => !('delta' in event))) this.#dueNow(log);
+    else this.#linger(log);
+  }
+
+  /** Whether the upstream of this response has to wait for the store. */
+  isFull(log: StoredLog): boolean {
+    return log.unacknowledged > LOG_LIMIT || (this.#unacknowledged > PROCESS_LIMIT && log.unacknowledged > 0);
+  }
+
+  /** The row of the log is durable, or somebody reads it now: what waits is due. */
+  hurry(log: StoredLog): void {
+    if (log.pending.length > 0) this.#dueNow(log);
+  }
+
+  drop(log: StoredLog): void {
+    this.#forget(log);
+    this.#unacknowledged -= log.unacknowledged;
+    log.unacknowledged = 0;
+    log.drop();
+  }
+
+  /** Resolves when nothing waits and nothing is under way. */
+  idle(): Promise<void> {
+    for (const log of [...this.#soon, ...this.#later]) this.#dueNow(log);
+    if (!this.#underWay && this.#now.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onIdle.push(resolve);
+    });
+  }
+
+  #dueNow(log: StoredLog): void {
+    this.#soon.delete(log);
+    this.#later.delete(log);
+    this.#now.add(log);
+    this.#schedule();
+  }
+
+  #linger(log: StoredLog): void {
+    if (this.#now.has(log) || this.#soon.has(log)) return;
+    if (!this.#deps.hints.watched(log.id)) {
+      this.#later.add(log);
+      this.#laterTimer ??= this.#timerFor(this.#later, UNWATCHED_LINGER_MS, () => (this.#laterTimer = undefined));
+      return;
+    }
+    const ms = lingerMs(this.#deps.live());
+    if (ms === 0) {
+      this.#dueNow(log);
+      return;
+    }
+    this.#later.delete(log);
+    this.#soon.add(log);
+    this.#soonTimer ??= this.#timerFor(this.#soon, ms, () => (this.#soonTimer = undefined));
+  }
+
+  /** One deadline for all that linger alike, so that they share a commit. */
+  #timerFor(logs: Set<StoredLog>, ms: number, clear: () => void): Timer {
+    return this.#deps.clock.timer(ms, () => {
+      clear();
+      for (const log of logs) this.#now.add(log);
+      logs.clear();
+      this.#schedule();
+    });
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#underWay || this.#now.size === 0) return;
+    this.#scheduled = true;
+    // After the sockets of this turn were read, so that they share a commit.
+    setImmediate(() => {
+      this.#scheduled = false;
+      void this.#flush();
+    });
+  }
+
+  /** Never rejects: what the store refuses is tried again until it answers. */
+  async #flush(): Promise<void> {
+    const group: { log: StoredLog; append: Append }[] = [];
+    for (const log of this.#now) {
+      if (log.no === undefined) continue; // its creation hurries it
+      this.#now.delete(log);
+      if (!log.dropped && log.pending.length > 0) group.push({ log, append: log.seal(log.no) });
+    }
+    if (group.length > 0) {
+      group.sort((a, b) => a.append.no - b.append.no);
+      this.#underWay = true;
+      const accepted = await this.#append(group.map(({ append }) => append));
+      this.#underWay = false;
+      for (const [index, { log }] of group.entries()) this.#settle(log, accepted[index] === true);
+      this.#schedule();
+    }
+    if (!this.#underWay && this.#now.size === 0) {
+      for (const resolve of this.#onIdle.splice(0)) resolve();
+    }
+  }
+
+  async #append(appends: readonly Append[]): Promise<boolean[]> {
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        return await this.#deps.store.append(appends);
+      } catch (error) {
+        if (!(error instanceof StoreUnavailable)) throw error;
+        if (error instanceof StoreClosed) return appends.map(() => false);
+        this.#deps.log.error({ err: error, attempt }, 'the store refuses to append; trying again');
+        const ms = RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)] ?? 0;
+        await new Promise<void>((resolve) => {
+          this.#deps.clock.timer(ms, resolve);
+        });
+      }
+    }
+  }
+
+  #settle(log: StoredLog, accepted: boolean): void {
+    if (!accepted) {
+      const wanted = !log.dropped;
+      this.drop(log);
+      if (wanted) log.events.fenced();
+      return;
+    }
+    const before = log.unacknowledged;
+    const events = log.acknowledge();
+    if (!log.dropped) this.#unacknowledged -= before - log.unacknowledged;
+    const firstSequence = events[0]?.sequence_number;
+    if (firstSequence !== undefined) this.#deps.hints.announce(log.id, { events, firstSequence });
+    if (log.committed.ended) log.events.ended();
+  }
+
+  #forget(log: StoredLog): void {
+    this.#now.delete(log);
+    this.#soon.delete(log);
+    this.#later.delete(log);
+  }
+}

@@ -1,0 +1,155 @@
+import { Assembler } from '../domain/assembler.ts';
+import { apiError } from '../domain/errors.ts';
+import { Fold } from '../domain/fold.ts';
+import type { Clock, CommitEnd, ForegroundRun, Ids, Log, Random, RunSpec, Slot } from '../domain/ports.ts';
+import { isEnded } from '../domain/status.ts';
+import type { UpstreamFailure } from '../domain/upstream-event.ts';
+import type { ResponseEvent } from '../protocol/events.ts';
+import type { Response } from '../protocol/response.ts';
+import { FOREGROUND_RETRIES, runResponse } from './run-response.ts';
+import { waitMs } from './wait.ts';
+
+/**
+ * A foreground response: the same runner and assembler over a log in memory that one reader empties. Nothing is
+ * stored while it runs; its end is stored before it is shown (design.md §6.8).
+ */
+
+/** What a slow reader may leave unread before the upstream is paused, characters. */
+const UNREAD_LIMIT = 1 << 20;
+
+type Deps = { clock: Clock; ids: Ids; random: Random; log: Log; outputLimit: number };
+
+export class Foreground implements ForegroundRun {
+  readonly ended: Promise<Response>;
+  readonly #deps: Deps;
+  readonly #abort = new AbortController();
+  readonly #assembler: Assembler;
+  readonly #commit: CommitEnd;
+  readonly #accepted = Promise.withResolvers<void>();
+  readonly #ended = Promise.withResolvers<Response>();
+  readonly #stream: boolean;
+  #mustStream = false;
+  #unread: ResponseEvent[] = [];
+  #unreadSize = 0;
+  #finished = false;
+  #failure: unknown;
+  #wakeReader: (() => void) | undefined;
+  #wakeWriter: (() => void) | undefined;
+
+  constructor(deps: Deps, spec: RunSpec, slot: Slot, commit: CommitEnd) {
+    this.#deps = deps;
+    this.#commit = commit;
+    this.#stream = spec.stream;
+    this.#assembler = new Assembler(new Fold(), deps.ids, deps.clock);
+    this.#assembler.begin(spec.response, true);
+    this.ended = this.#ended.promise;
+    // Whoever does not ask for an end must not be hit by its rejection.
+    this.ended.catch(() => undefined);
+    this.#accepted.promise.catch(() => undefined);
+    void this.#run(spec, slot);
+  }
+
+  abort(): void {
+    this.#abort.abort();
+  }
+
+  async accepted(ms: number): Promise<void> {
+    await Promise.race([this.#accepted.promise, waitMs(this.#deps.clock, ms, this.#abort.signal)]);
+    this.#mustStream = true;
+  }
+
+  async *events(): AsyncGenerator<readonly ResponseEvent[], void, undefined> {
+    for (;;) {
+      if (this.#unread.length > 0) {
+        const events = this.#unread;
+        this.#unread = [];
+        this.#unreadSize = 0;
+        this.#wakeWriter?.();
+        yield events;
+        continue;
+      }
+      if (this.#failure !== undefined) throw this.#failure;
+      if (this.#finished || this.#abort.signal.aborted) return;
+      await new Promise<void>((resolve) => {
+        this.#wakeReader = resolve;
+      });
+    }
+  }
+
+  async #run(spec: RunSpec, slot: Slot): Promise<void> {
+    this.#abort.signal.addEventListener('abort', () => {
+      this.#ended.reject(this.#abort.signal.reason);
+      this.#wakeReader?.();
+      this.#wakeWriter?.();
+    });
+    await runResponse(this.#deps, {
+      id: spec.id,
+      assembler: this.#assembler,
+      provider: spec.provider,
+      turn: spec.turn,
+      signal: this.#abort.signal,
+      flush: () => this.#flush(),
+      accepted: () => {
+        this.#accepted.resolve();
+      },
+      refused: (failure) => this.#refuse(failure),
+      retries: FOREGROUND_RETRIES,
+      outputLimit: this.#deps.outputLimit,
+    });
+    slot.release();
+    this.#finished = true;
+    this.#wakeReader?.();
+  }
+
+  /** Before the first byte a refusal is an HTTP error; nothing is stored of it. */
+  #refuse(failure: UpstreamFailure): boolean {
+    if (this.#mustStream) return false;
+    const error = apiError(failure.row, {
+      message: failure.message,
+      model: this.#assembler.response.model,
+      ...(failure.param === undefined ? {} : { param: failure.param }),
+      ...(failure.retryAfterMs === undefined ? {} : { retryAfter: Math.ceil(failure.retryAfterMs / 1000) }),
+    });
+    this.#accepted.reject(error);
+    this.#ended.reject(error);
+    this.#failure = error;
+    this.#assembler.take();
+    return true;
+  }
+
+  #flush(): Promise<void> | undefined {
+    const events = this.#assembler.take();
+    if (this.#assembler.ended) return this.#end(events);
+    this.#show(events);
+    if (this.#unreadSize <= UNREAD_LIMIT) return undefined;
+    return new Promise((resolve) => {
+      this.#wakeWriter = resolve;
+    });
+  }
+
+  async #end(events: readonly ResponseEvent[]): Promise<void> {
+    const { response } = this.#assembler;
+    if (events.length === 0 || !isEnded(response.status)) return;
+    try {
+      await this.#commit(response, response.status);
+      this.#show(events);
+      this.#accepted.resolve();
+      this.#ended.resolve(response);
+    } catch (error) {
+      this.#failure = error;
+      this.#ended.reject(error);
+      this.#accepted.reject(error);
+      this.#wakeReader?.();
+    }
+  }
+
+  /** A client that waits for the JSON alone reads no events. */
+  #show(events: readonly ResponseEvent[]): void {
+    if (!this.#stream) return;
+    for (const event of events) {
+      this.#unread.push(event);
+      if ('delta' in event) this.#unreadSize += event.delta.length;
+    }
+    this.#wakeReader?.();
+  }
+}

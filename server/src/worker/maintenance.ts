@@ -1,0 +1,63 @@
+import { StoreUnavailable } from '../domain/ports.ts';
+import type { Clock, Log, Store, Timer } from '../domain/ports.ts';
+
+/** The housekeeping of a process: forgets what is past its time, compacts what has ended, looks after stray rows. */
+
+/** Compaction makes replay fast and storage small, so it follows an end soon; one slice of a few ms each time. */
+const TICK_MS = 1_000;
+/** Rows of one sweep: a few ms of the store. */
+const SWEEP_LIMIT = 100;
+const COMPACT_LIMIT = 20;
+
+type Deps = {
+  store: Store;
+  clock: Clock;
+  log: Log;
+  worker: { checkSelf(): Promise<void>; wake(): void };
+  /** The lease period: how long a stray row may stay unnoticed, and half as long as a tombstone is kept. ms */
+  leaseMs: number;
+};
+
+export class Maintenance {
+  readonly #deps: Deps;
+  readonly #timer: Timer;
+  #ticks = 0;
+  #underWay: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+    this.#timer = deps.clock.timer(TICK_MS, () => {
+      this.#underWay ??= this.#tick().finally(() => {
+        this.#underWay = undefined;
+        if (!this.#stopped) this.#timer.refresh();
+      });
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#timer.cancel();
+    await this.#underWay;
+  }
+
+  async #tick(): Promise<void> {
+    const { store, clock, log, worker, leaseMs } = this.#deps;
+    try {
+      await compactAll(store, () => this.#stopped);
+      const now = clock.now();
+      const swept = await store.sweep(now, now - 2 * leaseMs, SWEEP_LIMIT);
+      if (swept.expired + swept.logs + swept.purged > 0) log.debug(swept, 'swept');
+      worker.wake();
+      this.#ticks += 1;
+      if (this.#ticks % Math.max(1, Math.round(leaseMs / TICK_MS)) === 0) await worker.checkSelf();
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      log.warn({ err: error }, 'housekeeping has to wait for the store');
+    }
+  }
+}
+
+async function compactAll(store: Store, stopped: () => boolean): Promise<void> {
+  while (!stopped() && (await store.compact(COMPACT_LIMIT)) > 0);
+}

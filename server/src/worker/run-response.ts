@@ -1,0 +1,123 @@
+import type { Assembler } from '../domain/assembler.ts';
+import type { Clock, Log, Provider, Random, Turn } from '../domain/ports.ts';
+import type { UpstreamEvent, UpstreamFailure } from '../domain/upstream-event.ts';
+import { waitMs } from './wait.ts';
+
+/**
+ * Runs one response: provider -> assembler -> log. Tries again in silence as long as nothing has come out of it
+ * (upstream.md §3c), and ends the response whatever happens, except when it was aborted: then somebody else ends it.
+ */
+
+export type RunningResponse = {
+  id: string;
+  assembler: Assembler;
+  provider: Provider;
+  turn: Turn;
+  signal: AbortSignal;
+  /** Takes what the assembler emitted. A promise, when the upstream has to wait. */
+  flush(): Promise<void> | undefined;
+  /** The upstream has begun to answer. */
+  accepted(): void;
+  /** Nothing came out, and no further try will be made. True: whoever waits was told, nothing is to be logged. */
+  refused(failure: UpstreamFailure): boolean;
+  retries: RetryPolicy;
+  outputLimit: number;
+};
+
+export type RetryPolicy = { retries: number; totalMs: number };
+/** Up to eight tries within a quarter of an hour, since nobody holds a connection open for it. */
+export const BACKGROUND_RETRIES: RetryPolicy = { retries: 7, totalMs: 15 * 60_000 };
+/** Somebody waits. */
+export const FOREGROUND_RETRIES: RetryPolicy = { retries: 2, totalMs: 30_000 };
+const BACKOFF_BASE_MS = 500;
+const BACKOFF_CAP_MS = 30_000;
+
+type Deps = { clock: Clock; random: Random; log: Log };
+
+/** Never rejects. */
+export async function runResponse(deps: Deps, run: RunningResponse): Promise<void> {
+  try {
+    await tryUntilDone(deps, run);
+  } catch (error) {
+    if (run.signal.aborted) return;
+    deps.log.error({ err: error, response_id: run.id }, 'a run failed by a fault of this server');
+    if (!run.assembler.ended)
+      run.assembler.fail('server_error', 'The server had an error while running this response.');
+  }
+  if (!run.signal.aborted) await run.flush();
+}
+
+async function tryUntilDone(deps: Deps, run: RunningResponse): Promise<void> {
+  const startedAt = deps.clock.now();
+  for (let retry = 0; ; retry += 1) {
+    const failure = await runOnce(run);
+    if (run.signal.aborted) return;
+    if (failure === undefined) {
+      run.assembler.finish();
+      return;
+    }
+    const delay = Math.max(backoffMs(retry, deps.random), failure.retryAfterMs ?? 0);
+    const inTime = deps.clock.now() + delay - startedAt <= run.retries.totalMs;
+    if (run.assembler.hasOutput || !failure.retryable || retry >= run.retries.retries || !inTime) {
+      if (run.assembler.hasOutput || !run.refused(failure)) run.assembler.fail(failure.code, failure.message);
+      return;
+    }
+    deps.log.info(
+      { response_id: run.id, code: failure.code, retry: retry + 1, delay_ms: delay },
+      'upstream failed; trying again',
+    );
+    await waitMs(deps.clock, delay, run.signal);
+  }
+}
+
+/** The failure that ended the try, or undefined when the upstream finished. */
+async function runOnce(run: RunningResponse): Promise<UpstreamFailure | undefined> {
+  let bytes = 0;
+  for await (const batch of run.provider.run(run.turn, run.signal)) {
+    for (const event of batch) {
+      if (event.type === 'error') {
+        const paused = run.flush();
+        if (paused !== undefined) await paused;
+        return event;
+      }
+      bytes += outputBytes(event);
+      run.assembler.push(event);
+    }
+    run.accepted();
+    const paused = run.flush();
+    if (paused !== undefined) await paused;
+    if (run.signal.aborted) return undefined;
+    if (bytes > run.outputLimit) {
+      return {
+        code: 'server_error',
+        message: `The response is longer than the ${run.outputLimit} bytes this server keeps.`,
+        retryable: false,
+        row: 'upstream_failed',
+      };
+    }
+  }
+  return undefined;
+}
+
+function outputBytes(event: UpstreamEvent): number {
+  switch (event.type) {
+    case 'text':
+    case 'reasoning':
+    case 'refusal':
+      return Buffer.byteLength(event.delta);
+    case 'tool_call':
+      return event.arguments === undefined ? 0 : Buffer.byteLength(event.arguments);
+    case 'meta':
+    case 'annotation':
+    case 'usage':
+    case 'finish':
+    case 'error':
+    case 'alive':
+      return 0;
+  }
+}
+
+/** Full jitter, so that many runs that failed together don't come back together. */
+function backoffMs(retry: number, random: Random): number {
+  return Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** retry) * random();
+}

@@ -1,0 +1,337 @@
+import { Assembler } from '../domain/assembler.ts';
+import { encodeInProgress } from '../domain/chunk-codec.ts';
+import type { Fold } from '../domain/fold.ts';
+import { StoreUnavailable } from '../domain/ports.ts';
+import type {
+  Clock,
+  CommitEnd,
+  ForegroundRun,
+  Hints,
+  Ids,
+  Log,
+  Models,
+  OwnedResponse,
+  Random,
+  Runs,
+  RunSpec,
+  Slot,
+  Store,
+  Turn,
+} from '../domain/ports.ts';
+import { foldLog } from '../domain/read-log.ts';
+import { Appender } from './appender.ts';
+import { Background } from './background.ts';
+import { closeLog } from './close-log.ts';
+import { Foreground } from './foreground.ts';
+import { INTERRUPTED, TRIED_TOO_OFTEN, choosePolicy } from './recover.ts';
+import { Slots } from './slots.ts';
+import { waitMs } from './wait.ts';
+
+/**
+ * What happens without anyone asking: runs what was claimed at create, claims what is queued, takes over what a dead
+ * process left, ends what was cancelled. One for each process.
+ */
+
+export type WorkerSettings = {
+  concurrency: number;
+  maxAttempts: number;
+  /** Bytes of output that a response may have. */
+  outputLimit: number;
+  logRetentionMs: number;
+  /** How long running responses may go on when the server stops, ms. */
+  drainMs: number;
+};
+
+export type WorkerDeps = {
+  store: Store;
+  hints: Hints;
+  models: Models;
+  clock: Clock;
+  ids: Ids;
+  random: Random;
+  log: Log;
+};
+
+/** One claim transaction does not hold the store for longer than this many rows take. */
+const CLAIM_BATCH = 32;
+const ORPHAN_PAGE = 200;
+
+export class Worker implements Runs {
+  readonly workerId: string;
+  readonly #deps: WorkerDeps;
+  readonly #settings: WorkerSettings;
+  readonly #appender: Appender;
+  readonly #slots: Slots;
+  readonly #runs = new Map<string, Background>();
+  readonly #foreground = new Set<Foreground>();
+  /** Responses whose end is being written, and orphans that wait for a slot: unfinished rows that are looked after. */
+  readonly #tended = new Set<number>();
+  /** Work that a stop has to wait for. */
+  readonly #tasks = new Set<Promise<void>>();
+  readonly #stop = new AbortController();
+  /** Something may be queued: then nobody overtakes it. */
+  #queued = true;
+  #claiming = false;
+
+  constructor(deps: WorkerDeps, settings: WorkerSettings) {
+    this.#deps = deps;
+    this.#settings = settings;
+    this.workerId = deps.ids.worker();
+    this.#appender = new Appender({ ...deps, live: () => this.#runs.size });
+    this.#slots = new Slots(settings.concurrency, deps.clock, () => {
+      this.#claimQueued();
+    });
+  }
+
+  get running(): number {
+    return this.#runs.size + this.#foreground.size;
+  }
+
+  // ------------------------------------------------------------ the port
+
+  get stopping(): boolean {
+    return this.#stop.signal.aborted;
+  }
+
+  tryReserve(): Slot | undefined {
+    return this.#queued || this.#stop.signal.aborted ? undefined : this.#slots.tryTake();
+  }
+
+  reserve(ms: number, signal: AbortSignal): Promise<Slot | undefined> {
+    return this.#slots.take(ms, signal);
+  }
+
+  start(spec: RunSpec, slot: Slot, begun: Fold, created: Promise<number>): void {
+    const tail = { n: 0, nextSequence: begun.nextSequence, epoch: 0 };
+    const run = this.#register({ ...spec, slot, begun, tail });
+    created.then(
+      (no) => {
+        run.created(no);
+      },
+      () => {
+        run.abort();
+      },
+    );
+  }
+
+  startForeground(spec: RunSpec, slot: Slot, commit: CommitEnd): ForegroundRun {
+    const deps = { ...this.#deps, outputLimit: this.#settings.outputLimit };
+    const run = new Foreground(deps, spec, slot, commit);
+    this.#foreground.add(run);
+    const forget = (): void => {
+      this.#foreground.delete(run);
+    };
+    run.ended.then(forget, forget);
+    return run;
+  }
+
+  abort(id: string): void {
+    this.#runs.get(id)?.abort();
+  }
+
+  committed(projectId: string, id: string): Fold | undefined {
+    const log = this.#runs.get(id)?.log;
+    return log?.no === undefined || log.projectId !== projectId ? undefined : log.committed;
+  }
+
+  finishCancel(owned: OwnedResponse): Promise<void> {
+    const closed = this.#close(owned, (assembler) => {
+      assembler.cancel();
+    });
+    this.#track(closed);
+    return closed;
+  }
+
+  wake(): void {
+    this.#queued = true;
+    this.#claimQueued();
+  }
+
+  /** Somebody reads this response now: what lingers is due. */
+  watched(id: string): void {
+    const run = this.#runs.get(id);
+    if (run !== undefined) this.#appender.hurry(run.log);
+  }
+
+  // ------------------------------------------------------------ life
+
+  /** Takes over what dead processes left, then claims what is queued. Resolves when every orphan has its fence. */
+  async recover(): Promise<void> {
+    for (let afterNo = 0; ;) {
+      const orphans = await this.#deps.store.listOrphans(this.workerId, afterNo, ORPHAN_PAGE);
+      for (const { no } of orphans) {
+        afterNo = no;
+        const owned = await this.#deps.store.takeOver(no, this.workerId);
+        if (owned !== undefined) await this.#recoverOne(owned);
+      }
+      if (orphans.length < ORPHAN_PAGE) break;
+    }
+    this.wake();
+  }
+
+  /**
+   * Gives back what carries this worker's id and is neither running nor looked after: a commit whose answer was lost
+   * made it. Then recovery takes it.
+   */
+  async checkSelf(): Promise<void> {
+    const owned = await this.#deps.store.listOwned(this.workerId, 0, ORPHAN_PAGE);
+    const strays = owned.filter(({ no, id }) => !this.#runs.has(id) && !this.#tended.has(no));
+    if (strays.length === 0) return;
+    this.#deps.log.warn({ count: strays.length }, 'found responses of this worker that do not run');
+    await this.#deps.store.handBack(
+      this.workerId,
+      strays.map(({ no }) => no),
+    );
+    await this.recover();
+  }
+
+  /** Takes no new work, lets running responses end for `drainMs`, hands the rest back. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    const runs = [...this.#runs.values()];
+    const ended = Promise.all([
+      ...runs.map((run) => run.finished),
+      ...[...this.#foreground].map((run) => run.ended.catch(() => undefined)),
+    ]);
+    const drained = new AbortController();
+    await Promise.race([ended, waitMs(this.#deps.clock, this.#settings.drainMs, drained.signal)]);
+    drained.abort();
+    for (const run of this.#foreground) run.abort();
+    const left = [...this.#runs.values()];
+    for (const run of left) run.abort();
+    await this.#appender.idle();
+    await Promise.all(this.#tasks);
+    const nos = left.flatMap(({ log }) => (log.no === undefined ? [] : [log.no]));
+    if (nos.length > 0) await this.#deps.store.handBack(this.workerId, nos);
+  }
+
+  // ------------------------------------------------------------ inside
+
+  #register(spec: ConstructorParameters<typeof Background>[1]): Background {
+    const run = new Background({ ...this.#deps, ...this.#settings, appender: this.#appender }, spec);
+    this.#runs.set(spec.id, run);
+    void run.finished.then(() => {
+      if (this.#runs.get(spec.id) === run) this.#runs.delete(spec.id);
+    });
+    return run;
+  }
+
+  /** Failures are for whoever waits; here only the end matters. */
+  #track(task: Promise<void>): void {
+    const settled = task
+      .catch((error: unknown) => {
+        this.#deps.log.error({ err: error }, 'a task of the worker failed');
+      })
+      .finally(() => this.#tasks.delete(settled));
+    this.#tasks.add(settled);
+  }
+
+  #claimQueued(): void {
+    if (this.#claiming || !this.#queued || this.#slots.free === 0 || this.#stop.signal.aborted) return;
+    this.#claiming = true;
+    this.#claim()
+      .catch((error: unknown) => {
+        this.#deps.log.error({ err: error }, 'claiming failed; the next tick tries again');
+      })
+      .finally(() => {
+        this.#claiming = false;
+        if (this.#slots.free > 0) this.#claimQueued();
+      });
+  }
+
+  async #claim(): Promise<void> {
+    const slots: Slot[] = [];
+    while (slots.length < CLAIM_BATCH) {
+      const slot = this.#slots.tryTake();
+      if (slot === undefined) break;
+      slots.push(slot);
+    }
+    const wanted = slots.length;
+    this.#queued = false;
+    try {
+      const { store, clock } = this.#deps;
+      const claimed = await store.claim(this.workerId, wanted, encodeInProgress(), clock.now());
+      if (claimed.length === wanted) this.#queued = true;
+      for (const owned of claimed) {
+        const slot = slots.pop();
+        if (slot !== undefined) await this.#runOwned(owned, slot);
+      }
+    } finally {
+      for (const slot of slots) slot.release();
+    }
+  }
+
+  async #runOwned(owned: OwnedResponse, slot: Slot): Promise<void> {
+    const provider = this.#deps.models.provider(owned.provider);
+    if (provider === undefined) {
+      slot.release();
+      await this.#close(owned, (assembler) => {
+        assembler.fail('server_error', `The provider ${owned.provider} is no longer configured on this server.`);
+      });
+      return;
+    }
+    const begun = await foldLog(this.#deps.store, owned.no);
+    const { id, projectId, tail } = owned;
+    const run = this.#register({ id, projectId, turn: turnOf(owned), provider, slot, begun, tail });
+    run.created(owned.no);
+    this.#deps.hints.announce(id, {});
+  }
+
+  async #recoverOne(orphan: OwnedResponse): Promise<void> {
+    const log = await foldLog(this.#deps.store, orphan.no);
+    const policy = choosePolicy(orphan, log, this.#settings.maxAttempts);
+    this.#deps.log.info({ response_id: orphan.id, policy, attempt: orphan.attempt }, 'recovering a response');
+    switch (policy) {
+      case 'cancel':
+        await this.finishCancel(orphan);
+        return;
+      case 'fail': {
+        const tooOften = log.response.output.length === 0;
+        await this.#close(orphan, (assembler) => {
+          assembler.fail('server_error', tooOften ? TRIED_TOO_OFTEN : INTERRUPTED);
+        });
+        return;
+      }
+      case 'rerun':
+        this.#tended.add(orphan.no);
+        this.#track(this.#rerun(orphan).finally(() => this.#tended.delete(orphan.no)));
+        return;
+    }
+  }
+
+  /** Waits for a slot however long it takes, since the response is ours already; a stop gives it back. */
+  async #rerun(orphan: OwnedResponse): Promise<void> {
+    try {
+      let slot: Slot | undefined;
+      while (slot === undefined) slot = await this.#slots.take(60_000, this.#stop.signal);
+      await this.#runOwned(orphan, slot);
+    } catch (error) {
+      if (!this.#stop.signal.aborted) {
+        this.#deps.log.error({ err: error, response_id: orphan.id }, 'a recovered response could not be started');
+      }
+      await this.#deps.store.handBack(this.workerId, [orphan.no]).catch((cause: unknown) => {
+        if (!(cause instanceof StoreUnavailable)) throw cause;
+      });
+    }
+  }
+
+  async #close(owned: OwnedResponse, end: (assembler: Assembler) => void): Promise<void> {
+    this.#tended.add(owned.no);
+    try {
+      await closeLog({ ...this.#deps, ...this.#settings, signal: this.#stop.signal }, owned, end);
+    } finally {
+      this.#tended.delete(owned.no);
+    }
+  }
+}
+
+function turnOf(owned: OwnedResponse): Turn {
+  const { body, upstreamModel, inputItems } = owned.request;
+  return {
+    model: upstreamModel,
+    instructions: body.instructions ?? null,
+    items: inputItems,
+    request: body,
+    idempotencyKey: owned.id,
+  };
+}

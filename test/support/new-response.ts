@@ -1,0 +1,42 @@
+import type { Response } from '../../server/src/protocol/response.ts';
+
+/** A response nothing has come out of yet. */
+export function newResponse(over: Partial<Response> = {}): Response {
+  return {
+    id: 'resp_1',
+    object: 'response',
+    created_at: 1_767_225_600,
+    status: 'in_progress',
+    background: false,
+    completed_at: null,
+    error: null,
+    frequency_penalty: 0,
+    incomplete_details: null,
+    instructions: null,
+    max_output_tokens: null,
+    max_tool_calls: null,
+    model: 'test',
+    moderation: null,
+    output: [],
+    parallel_tool_calls: true,
+    presence_penalty: 0,
+    previous_response_id: null,
+    prompt_cache_key: null,
+    prompt_cache_retention: null,
+    reasoning: { effort: null, summary: null },
+    safety_identifier: null,
+    service_tier: 'auto',
+    store: true,
+    temperature: 1,
+    text: { format: { type: 'text' }, verbosity: 'medium' },
+    tool_choice: 'auto',
+    tools: [],
+    top_logprobs: 0,
+    top_p: 1,
+    truncation: 'disabled',
+    usage: null,
+    user: null,
+    metadata: {},
+    ...over,
+  };
+}

@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict';
+
+/** Raw streams, byte by byte: what a client library would hide. */
+
+export type Frame = {
+  event: string;
+  data: { type: string; sequence_number: number; [key: string]: unknown };
+  text: string;
+};
+
+/** The frames of a whole stream. Fails on anything that is neither a frame nor a comment. */
+export function parseFrames(text: string): Frame[] {
+  const frames: Frame[] = [];
+  for (const block of text.split('\n\n')) {
+    if (block === '' || block.startsWith(':')) continue;
+    const [, event, data] = /^event: (\S+)\ndata: (\{.*\})$/.exec(block) ?? [];
+    assert.ok(event !== undefined && data !== undefined, `not a frame: ${JSON.stringify(block.slice(0, 200))}`);
+    frames.push({ event, data: JSON.parse(data) as Frame['data'], text: block });
+  }
+  return frames;
+}
+
+/** The whole of a stream's text; rejects when the connection was cut instead of closed. */
+export async function streamText(url: string, init?: RequestInit): Promise<string> {
+  const answer = await fetch(url, init);
+  assert.equal(answer.status, 200, await answer.clone().text());
+  return answer.text();
+}
+
+export async function streamFrames(url: string, init?: RequestInit): Promise<Frame[]> {
+  return parseFrames(await streamText(url, init));
+}
