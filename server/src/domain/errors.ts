@@ -229,9 +229,10 @@ export class ApiError extends Error {
   constructor(name: ErrorName, args: ErrorArguments) {
     const row: Row = ERRORS[name];
     const param = args.param ?? row.param ?? null;
-    const message = row.message.replaceAll(/\{(\w+)\}/g, (_, key: string) =>
-      key === 'param' ? String(param) : String(args[key] ?? ''),
-    );
+    const message = row.message.replaceAll(/\{(\w+)\}/g, (_, key: string) => {
+      const value = key === 'param' ? param : args[key];
+      return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
+    });
     super(message, args.cause === undefined ? undefined : { cause: args.cause });
     this.row = name;
     this.status = row.status;

@@ -85,7 +85,8 @@ class ChatProvider implements Provider {
         if (exchange.status >= 200 && exchange.status < 300) {
           const reader = new StreamReader(new ChunkMapper(context, this.#thinkTags()));
           while (!reader.ended && !signal.aborted) {
-            await this.#advance(exchange, reader);
+            await exchange.wait();
+            this.#advance(exchange, reader);
             const events = reader.take();
             if (events.length > 0 && !signal.aborted) yield events;
           }
@@ -122,9 +123,8 @@ class ChatProvider implements Provider {
     await this.#dispatcher.destroy();
   }
 
-  /** Waits for news, and hands what has come in to the reader. */
-  async #advance(exchange: Exchange, reader: StreamReader): Promise<void> {
-    await exchange.wait();
+  /** Hands what has come in to the reader. */
+  #advance(exchange: Exchange, reader: StreamReader): void {
     const bytes = exchange.take();
     if (bytes !== undefined) reader.feed(bytes);
     if (reader.done) exchange.release();

@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'node:test';
+import { ConfigError, loadConfig } from '../server/src/config.ts';
+import type { Config } from '../server/src/config.ts';
+import { spawnHolt } from './support/holt.ts';
+
+async function withFile<T>(text: string, body: (file: string) => T | Promise<T>): Promise<T> {
+  const directory = await mkdtemp(join(tmpdir(), 'holt-config-'));
+  const file = join(directory, 'holt.yaml');
+  try {
+    await writeFile(file, text);
+    return await body(file);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+}
+
+function load(text: string, argv: string[] = [], env: Record<string, string> = {}): Promise<Config> {
+  return withFile(text, (file) => loadConfig(['--config', file, ...argv], env));
+}
+
+test('without anything the demonstration model answers every name on loopback', () => {
+  const config = loadConfig([], {});
+  assert.equal(config.server.host, '127.0.0.1');
+  assert.equal(config.server.port, 8484);
+  assert.equal(config.store.data, './data');
+  assert.equal(config.worker.concurrency, 256);
+  assert.equal(config.worker.drain, 30_000);
+  assert.equal(config.queue.max, 10_000);
+  assert.equal(config.recovery.max_attempts, 3);
+  assert.equal(config.retention.response, 30 * 86_400_000);
+  assert.equal(config.retention.log, 600_000);
+  assert.equal(config.limits.output_bytes, 8 * 1024 * 1024);
+  assert.equal(config.limits.foreground_wait, 10_000);
+  assert.deepEqual(config.models, { '*': { provider: 'otter' }, otter: { provider: 'otter' } });
+});
+
+test('a flag beats the environment, which beats the file', async () => {
+  const file = 'server: { port: 1 }';
+  assert.equal((await load(file)).server.port, 1);
+  assert.equal((await load(file, [], { HOLT_PORT: '2' })).server.port, 2);
+  assert.equal((await load(file, ['--port', '3'], { HOLT_PORT: '2' })).server.port, 3);
+});
+
+test('--upstream answers every name, with the key of the environment', () => {
+  const config = loadConfig(['--upstream', 'http://127.0.0.1:11434/v1'], { HOLT_UPSTREAM_API_KEY: 'k' });
+  assert.deepEqual(config.models, { '*': { provider: 'upstream' } });
+  assert.deepEqual(config.providers['upstream'], {
+    kind: 'chat',
+    base_url: 'http://127.0.0.1:11434/v1',
+    dialect: 'generic',
+    think_tags: false,
+    api_key: 'k',
+  });
+});
+
+test('models name a provider, a provider with an upstream model, or both apart', async () => {
+  const config = await load(`
+providers:
+  vllm: { kind: chat, base_url: "http://127.0.0.1:8000/v1" }
+  demo: { kind: scripted }
+models:
+  fast: vllm/qwen/qwen3-8b
+  same: vllm
+  apart: { provider: vllm, model: big }
+  "*": demo
+`);
+  assert.deepEqual(config.models, {
+    fast: { provider: 'vllm', model: 'qwen/qwen3-8b' },
+    same: { provider: 'vllm' },
+    apart: { provider: 'vllm', model: 'big' },
+    '*': { provider: 'demo' },
+  });
+});
+
+test('with a real provider the demonstration model answers only to its own name', async () => {
+  const config = await load(`
+providers:
+  vllm: { kind: chat, base_url: "http://127.0.0.1:8000/v1" }
+  demo: { kind: scripted }
+`);
+  assert.deepEqual(config.models, { '*': { provider: 'vllm' }, otter: { provider: 'demo' } });
+});
+
+test('the environment is interpolated into any text', async () => {
+  const config = await load('providers: { a: { kind: chat, base_url: "http://h/v1", api_key: "${KEY}-1" } }', [], {
+    KEY: 'secret',
+  });
+  assert.deepEqual(config.providers['a'], {
+    kind: 'chat',
+    base_url: 'http://h/v1',
+    api_key: 'secret-1',
+    dialect: 'generic',
+    think_tags: false,
+  });
+});
+
+for (const [title, text, pattern] of [
+  ['an unknown key', 'server: { prot: 1 }', /holt\.yaml: server\.prot: no such setting/],
+  ['a wrong type', 'server: { port: many }', /holt\.yaml: server\.port: .*expected number/],
+  ['a port out of range', 'server: { port: 70000 }', /server\.port: .*65535/],
+  ['a bad duration', 'worker: { drain: soon }', /worker\.drain: expected a duration such as/],
+  ['a duration without its unit', 'worker: { drain: 30 }', /worker\.drain: expected a duration such as/],
+  ['a bad size', 'limits: { output_bytes: big }', /limits\.output_bytes: expected a size such as/],
+  ['a provider of no kind', 'providers: { a: { kind: magic } }', /providers\.a\.kind/],
+  ['a bad URL', 'providers: { a: { kind: chat, base_url: "ftp://x" } }', /providers\.a\.base_url: expected an http/],
+  ['a model of an unknown provider', 'models: { x: nobody/y }', /models\.x: expected one of the providers.*nobody/],
+  ['an unset variable', 'store: { data: "${NOWHERE}" }', /store\.data: the environment variable NOWHERE is not set/],
+  ['no YAML', 'server: [', /holt\.yaml: /],
+  [
+    'several providers and no names',
+    'providers: { a: { kind: chat, base_url: "http://a" }, b: { kind: chat, base_url: "http://b" } }',
+    /models: expected names/,
+  ],
+] as const) {
+  test(`a file with ${title} stops start-up and says where`, async () => {
+    await assert.rejects(load(text), (error) => {
+      assert.ok(error instanceof ConfigError);
+      assert.match(error.message, pattern);
+      return true;
+    });
+  });
+}
+
+for (const [argv, pattern] of [
+  [['--port', 'x'], /--port: expected/],
+  [['--log-level', 'loud'], /--log-level: expected one of/],
+  [['--upstream', 'nowhere'], /--upstream: expected an http or https URL/],
+  [['--colour'], /Known flags: --host/],
+  [['--config', '/nowhere/holt.yaml'], /\/nowhere\/holt\.yaml/],
+] as const) {
+  test(`the flag ${argv.join(' ')} is refused`, () => {
+    assert.throws(() => loadConfig(argv, {}), pattern);
+  });
+}
+
+test('a host that others can reach needs a key', () => {
+  for (const host of ['0.0.0.0', '::', '192.168.1.5', 'example.test']) {
+    assert.throws(() => loadConfig(['--host', host], {}), /HOLT_API_KEY/, host);
+    assert.equal(loadConfig(['--host', host], { HOLT_API_KEY: 'k' }).apiKey, 'k');
+  }
+  for (const host of ['127.0.0.1', '127.1.2.3', 'localhost', '::1']) loadConfig(['--host', host], {});
+  assert.throws(() => loadConfig(['--host', '0.0.0.0'], { HOLT_API_KEY: '' }), /HOLT_API_KEY/);
+});
+
+test('a bad file ends the process with code 2 and one clear line', async () => {
+  await withFile('server: { prot: 1 }', async (file) => {
+    await assert.rejects(spawnHolt({ flags: ['--config', file] }), (error) => {
+      assert.match(
+        String(error),
+        /exited with 2: holt: .*holt\.yaml: server\.prot: no such setting in this version\n$/,
+      );
+      return true;
+    });
+  });
+});
+
+test('the greeting says where it serves and that the otter is a demonstration model', async () => {
+  await using holt = await spawnHolt();
+  assert.match(holt.output(), /Holt serves the OpenAI Responses API at http:\/\/127\.0\.0\.1:\d+\/v1/);
+  await holt.stop();
+  assert.match(holt.output(), /otter is a demonstration model/);
+});

@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { ERRORS, apiError } from '../../server/src/domain/errors.ts';
+
+/** Clients depend on the letter of these: a change here is a change of the wire. */
+const PINNED: Record<string, [status: number, type: string, code: string | null]> = {
+  invalid_api_key: [401, 'invalid_request_error', 'invalid_api_key'],
+  missing_api_key: [401, 'invalid_request_error', null],
+  foreign_origin: [403, 'invalid_request_error', 'foreign_origin'],
+  invalid_json: [400, 'invalid_request_error', null],
+  malformed_request: [400, 'invalid_request_error', null],
+  request_too_large: [413, 'invalid_request_error', 'request_too_large'],
+  unknown_url: [404, 'invalid_request_error', 'unknown_url'],
+  missing_required_parameter: [400, 'invalid_request_error', 'missing_required_parameter'],
+  unknown_parameter: [400, 'invalid_request_error', 'unknown_parameter'],
+  unsupported_parameter: [400, 'invalid_request_error', 'unsupported_parameter'],
+  unsupported_value: [400, 'invalid_request_error', 'unsupported_value'],
+  invalid_type: [400, 'invalid_request_error', 'invalid_type'],
+  invalid_value: [400, 'invalid_request_error', 'invalid_value'],
+  out_of_range: [400, 'invalid_request_error', 'invalid_value'],
+  background_needs_store: [400, 'invalid_request_error', 'unsupported_parameter'],
+  idempotency_key_unsupported: [400, 'invalid_request_error', 'unsupported_parameter'],
+  model_not_found: [400, 'invalid_request_error', 'model_not_found'],
+  model_unknown: [404, 'invalid_request_error', 'model_not_found'],
+  tool_output_missing: [400, 'invalid_request_error', null],
+  tool_call_missing: [400, 'invalid_request_error', null],
+  response_not_found: [404, 'invalid_request_error', null],
+  not_streamable_foreground: [400, 'invalid_request_error', 'invalid_request_error'],
+  not_streamable: [400, 'invalid_request_error', 'invalid_request_error'],
+  stream_expired: [400, 'invalid_request_error', 'invalid_request_error'],
+  encrypted_content_of_stored: [400, 'invalid_request_error', null],
+  cancel_synchronous: [400, 'invalid_request_error', null],
+  item_not_found: [400, 'invalid_request_error', 'invalid_value'],
+  queue_full: [429, 'rate_limit_error', 'rate_limit_exceeded'],
+  no_free_slot: [429, 'rate_limit_error', 'rate_limit_exceeded'],
+  upstream_rejected: [400, 'invalid_request_error', null],
+  context_length_exceeded: [400, 'invalid_request_error', 'context_length_exceeded'],
+  upstream_rate_limited: [429, 'rate_limit_error', 'rate_limit_exceeded'],
+  upstream_quota: [429, 'insufficient_quota', 'insufficient_quota'],
+  upstream_failed: [502, 'server_error', 'server_error'],
+  server_error: [500, 'server_error', 'server_error'],
+  store_unavailable: [503, 'service_unavailable_error', 'store_unavailable'],
+  shutting_down: [503, 'service_unavailable_error', 'server_is_overloaded'],
+};
+
+test('the error table is what clients know', () => {
+  const table = Object.fromEntries(
+    Object.entries(ERRORS).map(([name, row]) => [name, [row.status, row.type, row.code]]),
+  );
+  assert.deepEqual(table, PINNED);
+});
+
+test('the messages that clients match are those of the contract', () => {
+  const message = (...args: Parameters<typeof apiError>): string => apiError(...args).message;
+  assert.equal(message('response_not_found', { id: 'resp_1' }), "Response with id 'resp_1' not found.");
+  assert.equal(message('cancel_synchronous'), 'Cannot cancel a synchronous response.');
+  assert.equal(message('model_not_found', { model: 'x' }), "The requested model 'x' does not exist.");
+  assert.equal(message('missing_required_parameter', { param: 'model' }), "Missing required parameter: 'model'.");
+  assert.equal(message('unknown_parameter', { param: 'foo' }), "Unknown parameter: 'foo'.");
+  assert.equal(
+    message('invalid_type', { param: 'stream', expected: 'a boolean', got: 'a string' }),
+    "Invalid type for 'stream': expected a boolean, but got a string instead.",
+  );
+  assert.equal(
+    message('not_streamable_foreground'),
+    'This response cannot be streamed because it was not created with background=true.',
+  );
+  assert.equal(
+    message('not_streamable'),
+    'This response cannot be streamed because it was not created with stream=true.',
+  );
+  assert.equal(
+    message('stream_expired', { minutes: 10 }),
+    'This response can no longer be streamed because it is more than 10 minutes old',
+  );
+});
+
+test('no row for a permanent condition has a status that the official clients retry', () => {
+  const passing = /queue_full|no_free_slot|upstream_|server_error|store_unavailable|shutting_down/;
+  for (const [name, row] of Object.entries(ERRORS)) {
+    if (!passing.test(name)) assert.ok(![408, 409, 429].includes(row.status) && row.status < 500, name);
+  }
+});
+
+test('an error always has the four keys', () => {
+  assert.deepEqual(apiError('cancel_synchronous').body, {
+    error: {
+      message: 'Cannot cancel a synchronous response.',
+      type: 'invalid_request_error',
+      param: null,
+      code: null,
+    },
+  });
+});
