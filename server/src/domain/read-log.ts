@@ -5,8 +5,8 @@ import { decodeEvents } from './chunk-codec.ts';
 import { BrokenLog, Fold } from './fold.ts';
 import type { Store } from './ports.ts';
 
-/** A page is read in one go by the store and written in one go to a socket. */
-export const PAGE_BYTES = 64 * 1024;
+/** Bodies of a page, which is read, decoded and written in one go: up to some 700 kB of SSE. */
+export const PAGE_BYTES = 16 * 1024;
 
 /**
  * The events of a page after `after`. Throws BrokenLog when a chunk no longer holds what it says: its response was

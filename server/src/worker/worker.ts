@@ -54,7 +54,7 @@ export type WorkerDeps = {
 
 /** One claim transaction does not hold the store for longer than this many rows take. */
 const CLAIM_BATCH = 32;
-const ORPHAN_PAGE = 200;
+const ROW_PAGE = 200;
 
 export class Worker implements Runs {
   readonly workerId: string;
@@ -158,13 +158,13 @@ export class Worker implements Runs {
   /** Takes over what dead processes left, then claims what is queued. Resolves when every orphan has its fence. */
   async recover(): Promise<void> {
     for (let afterNo = 0; ;) {
-      const orphans = await this.#deps.store.listOrphans(this.workerId, afterNo, ORPHAN_PAGE);
+      const orphans = await this.#deps.store.listOrphans(this.workerId, afterNo, ROW_PAGE);
       for (const { no } of orphans) {
         afterNo = no;
         const owned = await this.#deps.store.takeOver(no, this.workerId);
         if (owned !== undefined) await this.#recoverOne(owned);
       }
-      if (orphans.length < ORPHAN_PAGE) break;
+      if (orphans.length < ROW_PAGE) break;
     }
     this.wake();
   }
@@ -174,14 +174,18 @@ export class Worker implements Runs {
    * made it. Then recovery takes it.
    */
   async checkSelf(): Promise<void> {
-    const owned = await this.#deps.store.listOwned(this.workerId, 0, ORPHAN_PAGE);
-    const strays = owned.filter(({ no, id }) => !this.#runs.has(id) && !this.#tended.has(no));
+    const strays: number[] = [];
+    for (let afterNo = 0; ; ) {
+      const owned = await this.#deps.store.listOwned(this.workerId, afterNo, ROW_PAGE);
+      for (const { no, id } of owned) {
+        afterNo = no;
+        if (!this.#runs.has(id) && !this.#tended.has(no)) strays.push(no);
+      }
+      if (owned.length < ROW_PAGE) break;
+    }
     if (strays.length === 0) return;
     this.#deps.log.warn({ count: strays.length }, 'found responses of this worker that do not run');
-    await this.#deps.store.handBack(
-      this.workerId,
-      strays.map(({ no }) => no),
-    );
+    await this.#deps.store.handBack(this.workerId, strays);
     await this.recover();
   }
 
@@ -270,11 +274,16 @@ export class Worker implements Runs {
       });
       return;
     }
-    const begun = await foldLog(this.#deps.store, owned.no);
-    const { id, projectId, tail } = owned;
-    const run = this.#register({ id, projectId, turn: turnOf(owned), provider, slot, begun, tail });
-    run.created(owned.no);
-    this.#deps.hints.announce(id, {});
+    try {
+      const begun = await foldLog(this.#deps.store, owned.no);
+      const { id, projectId, tail } = owned;
+      const run = this.#register({ id, projectId, turn: turnOf(owned), provider, slot, begun, tail });
+      run.created(owned.no);
+      this.#deps.hints.announce(id, {});
+    } catch (error) {
+      slot.release();
+      throw error;
+    }
   }
 
   async #recoverOne(orphan: OwnedResponse): Promise<void> {

@@ -7,8 +7,8 @@ import type { Database, Row } from './database.ts';
  * is one event; without this neither small storage nor fast replay exists (design.md §5).
  */
 
-/** 64 to 256 kB measured best; a page of a reader is about as large. */
-const CHUNK_BYTES = 128 * 1024;
+/** Some three thousand text events, or 700 kB of SSE: what a reader decodes and writes in one go. */
+const CHUNK_BYTES = 16 * 1024;
 /** Rows that one call reads of one log, so that no transaction holds the store for more than a few ms. */
 const SLICE_ROWS = 1_000;
 
