@@ -102,7 +102,7 @@ test("a client never reads the upstream's words about our credentials, nor the k
   }
 });
 
-test('a page as an error body is not read to its end', async () => {
+test('a large page as an error body says nothing', async () => {
   const error = await refuse(500, 'x'.repeat(4 * 1024 * 1024));
   assert.equal(error.message, 'The upstream answered with HTTP 500.');
 });

@@ -376,10 +376,6 @@ const refusals: [string, object, unknown[], string, string][] = [
   ],
   ['verbosity', { text: { verbosity: 'low' } }, [], 'text.verbosity', 'unsupported_value'],
   ['a service tier', { service_tier: 'flex' }, [], 'service_tier', 'unsupported_value'],
-  ['truncation', { truncation: 'auto' }, [], 'truncation', 'unsupported_value'],
-  ['two tools of one name', { tools: [tools[0], tools[0]] }, [], 'tools[1].name', 'invalid_value'],
-  ['a choice without tools', { tool_choice: 'required' }, [], 'tool_choice', 'invalid_value'],
-  ['a choice of no tool', { tools, tool_choice: { type: 'function', name: 'h' } }, [], 'tool_choice', 'invalid_value'],
 ];
 for (const [title, request, items, param, code] of refusals) {
   test(`refused: ${title}`, () => {

@@ -61,8 +61,8 @@ export interface Provider {
    */
   check(request: CreateResponseBody, items: InputItem[]): void;
   /**
-   * Runs the turn once. Yields what came in together as one batch. Ends after a `finish` or an `error` event; never
-   * throws for what an upstream does, only for the caller's own abort. Aborting closes the upstream socket.
+   * Runs the turn once. Yields what came in together as one batch. Ends after a `finish` or an `error` event, or in
+   * silence when `signal` aborts, which closes the upstream socket; never throws for what an upstream does.
    */
   run(turn: Turn, signal: AbortSignal): AsyncIterable<readonly UpstreamEvent[]>;
   /** The upstream's models, empty when it can't say. Bounded by `signal`. */

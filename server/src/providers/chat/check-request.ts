@@ -11,9 +11,6 @@ import { pairCalls } from './pair-calls.ts';
 export function checkRequest(request: CreateResponseBody, items: readonly InputItem[], dialect: Dialect): void {
   items.forEach((item, place) => checkItem(item, `input[${place}]`));
   checkPairs(items);
-  checkTools(request);
-  if (request.truncation === 'auto')
-    throw unsupported('truncation', "can't be 'auto': this upstream does not truncate");
   if (dialect === 'generic') checkOpenaiOnly(request);
 }
 
@@ -60,28 +57,6 @@ function checkPairs(items: readonly InputItem[]): void {
   const { lonelyCall, lonelyOutput } = pairCalls(items);
   if (lonelyOutput !== undefined) throw apiError('tool_call_missing', { call: lonelyOutput.call_id });
   if (lonelyCall !== undefined) throw apiError('tool_output_missing', { call: lonelyCall.call_id });
-}
-
-function checkTools(request: CreateResponseBody): void {
-  const names = new Set<string>();
-  (request.tools ?? []).forEach((tool, place) => {
-    if (names.has(tool.name)) {
-      throw apiError('invalid_value', { param: `tools[${place}].name`, reason: `is '${tool.name}' for a second time` });
-    }
-    names.add(tool.name);
-  });
-  checkToolChoice(request.tool_choice ?? 'auto', names);
-}
-
-function checkToolChoice(choice: NonNullable<CreateResponseBody['tool_choice']>, names: ReadonlySet<string>): void {
-  if (typeof choice === 'string') {
-    if (choice !== 'required' || names.size > 0) return;
-    throw apiError('invalid_value', { param: 'tool_choice', reason: "is 'required', but there are no tools" });
-  }
-  const wanted = choice.type === 'function' ? [choice.name] : choice.tools.map((tool) => tool.name);
-  const unknown = wanted.find((name) => !names.has(name));
-  if (unknown === undefined) return;
-  throw apiError('invalid_value', { param: 'tool_choice', reason: `names '${unknown}', which is not among the tools` });
 }
 
 function unsupported(param: string, reason: string): Error {
