@@ -93,7 +93,9 @@ export function makeApp(deps: AppDeps): FastifyInstance {
 
 function fail(deps: AppDeps, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const known = toApiErrorAt(error, request.requestId, deps.bodyLimit);
-  if (known.status >= 500)
+  // Whoever has left is told nothing, and that is no fault of ours.
+  if (known.status >= 500 && !reply.raw.destroyed) {
     deps.log.error({ err: error, request_id: request.requestId, row: known.row }, 'a request failed');
+  }
   return sendError(reply, known);
 }

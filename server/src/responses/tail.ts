@@ -50,7 +50,11 @@ export async function* tail(
         if (hint === undefined) await checkThere(deps, row);
         if (hint?.events === undefined || hint.firstSequence === undefined) break;
         const last = hint.events.at(-1);
-        if (last === undefined || last.sequence_number <= cursor) continue;
+        if (last === undefined) continue;
+        if (last.sequence_number <= cursor) {
+          if (isTerminal(last)) return; // the cursor was never reached
+          continue;
+        }
         if (hint.firstSequence > cursor + 1) break;
         const events =
           hint.firstSequence === cursor + 1 ? hint.events : hint.events.slice(cursor + 1 - hint.firstSequence);

@@ -13,7 +13,7 @@ type Deps = {
   store: Store;
   clock: Clock;
   log: Log;
-  worker: { checkSelf(): Promise<void>; wake(): void };
+  worker: { checkSelf(): Promise<void>; tick(): void };
   /** The lease period: how long a stray row may stay unnoticed, and half as long as a tombstone is kept. ms */
   leaseMs: number;
 };
@@ -48,7 +48,7 @@ export class Maintenance {
       const now = clock.now();
       const swept = await store.sweep(now, now - 2 * leaseMs, SWEEP_LIMIT);
       if (swept.expired + swept.logs + swept.purged > 0) log.debug(swept, 'swept');
-      worker.wake();
+      worker.tick();
       this.#ticks += 1;
       if (this.#ticks % Math.max(1, Math.round(leaseMs / TICK_MS)) === 0) await worker.checkSelf();
     } catch (error) {

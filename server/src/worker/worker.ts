@@ -147,6 +147,11 @@ export class Worker implements Runs {
     this.#claimQueued();
   }
 
+  /** Tries again what failed. It asks for nothing when nothing is known to wait, since a claim holds slots. */
+  tick(): void {
+    this.#claimQueued();
+  }
+
   /** Somebody reads this response now: what lingers is due. */
   watched(id: string): void {
     const run = this.#runs.get(id);
@@ -230,17 +235,21 @@ export class Worker implements Runs {
     this.#tasks.add(settled);
   }
 
+  /** Claims while there is something to claim and a slot for it. After a failure the next tick tries again. */
   #claimQueued(): void {
     if (this.#claiming || !this.#queued || this.#slots.free === 0 || this.#stop.signal.aborted) return;
     this.#claiming = true;
-    this.#claim()
-      .catch((error: unknown) => {
-        this.#deps.log.error({ err: error }, 'claiming failed; the next tick tries again');
-      })
-      .finally(() => {
+    this.#claim().then(
+      () => {
         this.#claiming = false;
-        if (this.#slots.free > 0) this.#claimQueued();
-      });
+        this.#claimQueued();
+      },
+      (error: unknown) => {
+        this.#claiming = false;
+        this.#queued = true;
+        this.#deps.log.error({ err: error }, 'claiming failed');
+      },
+    );
   }
 
   async #claim(): Promise<void> {

@@ -1,5 +1,7 @@
 """cancel() is idempotent and leaves what has ended alone; delete() forgets. Both come with an empty JSON body."""
 
+import json
+
 import openai
 from common import client, raises, request
 
@@ -25,7 +27,7 @@ raises(openai.NotFoundError, lambda: client.responses.cancel("resp_123"))
 raises(openai.NotFoundError, lambda: client.responses.delete("resp_123"))
 
 deleted = client.responses.with_raw_response.delete(ended.id)
-assert deleted.json() == {"id": ended.id, "object": "response", "deleted": True}
+assert json.loads(deleted.content) == {"id": ended.id, "object": "response", "deleted": True}
 unfinished = client.responses.create(**request(tokens=100_000), stream=True)
 id = next(iter(unfinished)).response.id
 unfinished.close()

@@ -39,7 +39,7 @@ def make():
     shutil.rmtree(place, ignore_errors=True)
     run("python3 -m venv does not work here", sys.executable, "-m", "venv", place)
     pip = [python, "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    run(f"{requirement} can not be installed", *pip, "install", "--quiet", "--retries", "2", requirement)
+    run(f"{requirement} can not be installed (is the package index within reach?)", *pip, "install", "--quiet", "--retries", "2", requirement)
     with open(ready, "w") as file:
         file.write(requirement)
 

@@ -16,7 +16,6 @@ for stream in (False, True):
     error = refused(store=False, stream=stream)
     assert (error.param, error.code) == ("background", "unsupported_parameter"), error.body
 
-assert (refused(temperature=3).param, refused(temperature=3).code) == ("temperature", "decimal_above_max_value")
 assert (refused(max_output_tokens=15).param, refused(max_output_tokens=15).code) == (
     "max_output_tokens",
     "integer_below_min_value",
@@ -34,3 +33,8 @@ error = raises(
 assert error.param == "starting_after"
 error = raises(openai.NotFoundError, lambda: client.responses.retrieve("resp_123"))
 assert error.body["message"] == "Response with id 'resp_123' not found."
+
+# The bound of a decimal field, passed by a whole number.
+error = refused(temperature=3)
+assert (error.param, error.code) == ("temperature", "decimal_above_max_value"), error.body
+assert error.body["message"].startswith("Invalid 'temperature': decimal above maximum value.")
