@@ -53,7 +53,11 @@ export type Follow = {
  * Reads a stream as it comes. `closed` means that it ended as HTTP has it, which needs a terminal event or a cursor at
  * the end; ServerGone, that the connection was cut or never made; a number, that there was no stream.
  */
-export async function follow(url: string, init: RequestInit | undefined, { onId, onFrame }: Follow): Promise<'closed' | number | ServerGone> {
+export async function follow(
+  url: string,
+  init: RequestInit | undefined,
+  { onId, onFrame }: Follow,
+): Promise<'closed' | number | ServerGone> {
   let answer: globalThis.Response;
   try {
     answer = await reach(url, init);
@@ -114,7 +118,12 @@ export function hasEnded({ status }: Response): boolean {
 }
 
 /** Polls, at a pace, until the response has ended. */
-export async function poll(base: string, id: string, witness: Pick<Witness, 'snapshot'>, paceMs = 20): Promise<Response> {
+export async function poll(
+  base: string,
+  id: string,
+  witness: Pick<Witness, 'snapshot'>,
+  paceMs = 20,
+): Promise<Response> {
   for (;;) {
     const response = await get(base, id);
     witness.snapshot(response);

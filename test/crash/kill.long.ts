@@ -12,7 +12,12 @@ const only = process.env['HOLT_SEED'];
 const seeds = only === undefined ? Array.from({ length: ROUNDS }, (_, round) => FIRST_SEED + round) : [Number(only)];
 
 for (const [round, seed] of seeds.entries()) {
-  const options = { clients: 12 + (round % 4) * 8, kills: 3 + (round % 3), concurrency: 8 + (round % 2) * 24, atBoot: true };
+  const options = {
+    clients: 12 + (round % 4) * 8,
+    kills: 3 + (round % 3),
+    concurrency: 8 + (round % 2) * 24,
+    atBoot: true,
+  };
   test(`seed ${seed}: ${options.clients} clients, ${options.kills} kills`, { timeout: 120_000 }, async (t) => {
     const ends = await killRound({ seed, ...options });
     t.diagnostic([...ends].map(([end, count]) => `${count} ${end}`).join(', '));

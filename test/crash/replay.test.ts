@@ -3,7 +3,7 @@ import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { streamText } from '../support/sse.ts';
 import { call, checkGone, post, request, streamUrl, urlOf } from './clients.ts';
 import { Machine } from './machine.ts';
@@ -57,54 +57,60 @@ async function logStates(data: string): Promise<number[]> {
   }
 }
 
-test('an ended response replays byte for byte after kill -9, compacted or not', TIMEOUT, async () => {
-  await using machine = await Machine.start();
-  let ended = await endSome(machine.url);
-  await machine.kill();
-  // Compaction comes within a second; a slow machine may need another try to be killed before it.
-  while (!(await logStates(machine.data)).includes(1)) {
-    await machine.start();
-    ended = await endSome(machine.url);
+describe('what has ended', { concurrency: 2 }, () => {
+  test('an ended response replays byte for byte after kill -9, compacted or not', TIMEOUT, async () => {
+    await using machine = await Machine.start();
+    let ended = await endSome(machine.url);
     await machine.kill();
-  }
-  await machine.start();
-  await checkAll(machine.url, ended);
+    // Compaction comes within a second; a slow machine may need another try to be killed before it.
+    while (!(await logStates(machine.data)).includes(1)) {
+      await machine.start();
+      ended = await endSome(machine.url);
+      await machine.kill();
+    }
+    await machine.start();
+    await checkAll(machine.url, ended);
 
-  await machine.kill();
-  await machine.withStore(async (store) => {
-    while ((await store.compact(10)) > 0);
+    await machine.kill();
+    await machine.withStore(async (store) => {
+      while ((await store.compact(10)) > 0);
+    });
+    assert.deepEqual(await logStates(machine.data), [2]);
+    await machine.start();
+    await checkAll(machine.url, ended);
+    await machine.restart();
+    await checkAll(machine.url, ended);
   });
-  assert.deepEqual(await logStates(machine.data), [2]);
-  await machine.start();
-  await checkAll(machine.url, ended);
-  await machine.restart();
-  await checkAll(machine.url, ended);
-});
 
-test('a stored synchronous response is there after kill -9', TIMEOUT, async () => {
-  await using machine = await Machine.start();
-  const body = request({ tokens: 10, interval_ms: 1 }, { background: false });
-  const answer = await call(`${machine.url}/v1/responses`, post(body));
-  const { id } = JSON.parse(answer.body) as { id: string };
-  await machine.restart();
-  assert.deepEqual(JSON.parse((await call(urlOf(machine.url, id))).body), JSON.parse(answer.body));
-});
+  test('a stored synchronous response is there after kill -9', TIMEOUT, async () => {
+    await using machine = await Machine.start();
+    const body = request({ tokens: 10, interval_ms: 1 }, { background: false });
+    const answer = await call(`${machine.url}/v1/responses`, post(body));
+    const { id } = JSON.parse(answer.body) as { id: string };
+    await machine.restart();
+    assert.deepEqual(JSON.parse((await call(urlOf(machine.url, id))).body), JSON.parse(answer.body));
+  });
 
-test('a deleted response stays deleted after kill -9, and one of an earlier process can be deleted', TIMEOUT, async () => {
-  await using machine = await Machine.start();
-  const [first, second, third] = await endSome(machine.url);
-  assert.ok(first !== undefined && second !== undefined && third !== undefined);
-  const running = await call(`${machine.url}/v1/responses`, post(request({ tokens: 100_000 }, { stream: false })));
-  const { id: unfinished } = JSON.parse(running.body) as { id: string };
-  for (const id of [first.id, unfinished]) await remove(machine.url, id);
-  await machine.restart();
-  await checkGone(machine.url, first.id);
-  await checkGone(machine.url, unfinished);
+  test(
+    'a deleted response stays deleted after kill -9, and one of an earlier process can be deleted',
+    TIMEOUT,
+    async () => {
+      await using machine = await Machine.start();
+      const [first, second, third] = await endSome(machine.url);
+      assert.ok(first !== undefined && second !== undefined && third !== undefined);
+      const running = await call(`${machine.url}/v1/responses`, post(request({ tokens: 100_000 }, { stream: false })));
+      const { id: unfinished } = JSON.parse(running.body) as { id: string };
+      for (const id of [first.id, unfinished]) await remove(machine.url, id);
+      await machine.restart();
+      await checkGone(machine.url, first.id);
+      await checkGone(machine.url, unfinished);
 
-  await remove(machine.url, second.id);
-  await machine.restart();
-  for (const id of [first.id, second.id, unfinished]) await checkGone(machine.url, id);
-  assert.equal(await streamText(streamUrl(machine.url, third.id)), third.stream);
+      await remove(machine.url, second.id);
+      await machine.restart();
+      for (const id of [first.id, second.id, unfinished]) await checkGone(machine.url, id);
+      assert.equal(await streamText(streamUrl(machine.url, third.id)), third.stream);
+    },
+  );
 });
 
 async function remove(base: string, id: string): Promise<void> {

@@ -3,7 +3,19 @@ import { encodeInProgress } from '../../server/src/domain/chunk-codec.ts';
 import type { Response } from '../../server/src/protocol/response.ts';
 import { History } from '../support/history.ts';
 import type { Frame } from '../support/sse.ts';
-import { ServerGone, call, checkGone, checkStreamed, follow, get, poll, post, request, streamUrl, urlOf } from './clients.ts';
+import {
+  ServerGone,
+  call,
+  checkGone,
+  checkStreamed,
+  follow,
+  get,
+  poll,
+  post,
+  request,
+  streamUrl,
+  urlOf,
+} from './clients.ts';
 import { Machine, readStored } from './machine.ts';
 import { Random } from './random.ts';
 
@@ -208,17 +220,21 @@ class Round {
     const others = new Tasks();
     let one: Acknowledged | undefined;
     let note: (frame: Frame) => void = () => {};
-    await follow(`${base}/v1/responses`, { ...init, signal: leave.signal }, {
-      onId: (id) => {
-        one = this.#acknowledge(id, plan);
-        note = this.#noting(one, others);
-        if (plan.polls) others.start(this.#pollOn(base, one));
+    await follow(
+      `${base}/v1/responses`,
+      { ...init, signal: leave.signal },
+      {
+        onId: (id) => {
+          one = this.#acknowledge(id, plan);
+          note = this.#noting(one, others);
+          if (plan.polls) others.start(this.#pollOn(base, one));
+        },
+        onFrame: (frame) => {
+          note(frame);
+          if (frame.data.sequence_number === plan.leaveAt) leave.abort();
+        },
       },
-      onFrame: (frame) => {
-        note(frame);
-        if (frame.data.sequence_number === plan.leaveAt) leave.abort();
-      },
-    });
+    );
     if (one !== undefined && leave.signal.aborted && !one.deleteSent) {
       await follow(streamUrl(base, one.history.id, plan.leaveAt), undefined, { onFrame: note });
     }
@@ -255,7 +271,9 @@ class Round {
     if (this.#random.chance(0.1)) others.start(this.#end(base, one, 'cancel'));
     if (one.plan.stream && this.#random.chance(0.7)) {
       const after = this.#random.below(one.history.cursor + 2) - 1;
-      const end = await follow(streamUrl(base, one.history.id, after), undefined, { onFrame: this.#noting(one, others) });
+      const end = await follow(streamUrl(base, one.history.id, after), undefined, {
+        onFrame: this.#noting(one, others),
+      });
       assert.ok(typeof end !== 'number', `${one.history.id} was acknowledged, and after a kill its stream is a ${end}`);
     } else {
       others.start(this.#pollOn(base, one));
@@ -294,7 +312,9 @@ class Round {
     const cancels = verb === 'cancel';
     if (cancels) one.cancelSent = true;
     else one.deleteSent = true;
-    const sent = cancels ? call(`${urlOf(base, id)}/cancel`, { method: 'POST' }) : call(urlOf(base, id), { method: 'DELETE' });
+    const sent = cancels
+      ? call(`${urlOf(base, id)}/cancel`, { method: 'POST' })
+      : call(urlOf(base, id), { method: 'DELETE' });
     this.#seen.mark(`${verb} sent`);
     const { status, body } = await sent;
     if (status === 404 && one.deleteSent) return;
@@ -323,7 +343,9 @@ class Round {
           count(ends, 'deleted');
           return;
         }
-        const final = one.plan.stream ? await checkStreamed(base, one.history) : await poll(base, id, one.history.witness());
+        const final = one.plan.stream
+          ? await checkStreamed(base, one.history)
+          : await poll(base, id, one.history.witness());
         if (!one.plan.stream) unstreamed.push(one);
         this.#checkEnd(one, final);
         count(ends, final.status);
@@ -347,7 +369,10 @@ class Round {
     switch (final.status) {
       case 'completed':
         assert.equal(text, words.join(''), outcome);
-        assert.ok(final.output.every(({ status }) => status === 'completed'), outcome);
+        assert.ok(
+          final.output.every(({ status }) => status === 'completed'),
+          outcome,
+        );
         return;
       case 'incomplete':
         assert.ok(plan.limit !== undefined, outcome);

@@ -9,6 +9,7 @@ const PINNED: Record<string, [status: number, type: string, code: string | null]
   foreign_origin: [403, 'invalid_request_error', 'foreign_origin'],
   invalid_json: [400, 'invalid_request_error', null],
   malformed_request: [400, 'invalid_request_error', null],
+  headers_too_large: [431, 'invalid_request_error', null],
   request_too_large: [413, 'invalid_request_error', 'request_too_large'],
   unknown_url: [404, 'invalid_request_error', 'unknown_url'],
   missing_required_parameter: [400, 'invalid_request_error', 'missing_required_parameter'],

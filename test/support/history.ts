@@ -89,7 +89,9 @@ export function checkLog(log: readonly Frame[], id: string): void {
   );
   assert.ok(places(({ event }) => event === 'response.in_progress').length <= 1, `${id}: began twice`);
   assert.deepEqual(places(isTerminal), [log.length - 1], `${id}: the terminal event is not once and last`);
-  const added = log.filter(({ event }) => event === 'response.output_item.added').map(({ data }) => data['output_index']);
+  const added = log
+    .filter(({ event }) => event === 'response.output_item.added')
+    .map(({ data }) => data['output_index']);
   const done = log.filter(({ event }) => event === 'response.output_item.done').map(({ data }) => data['output_index']);
   assert.deepEqual(done.toSorted(), added.toSorted(), `${id}: an item was not closed once`);
 }

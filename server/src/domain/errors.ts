@@ -38,6 +38,12 @@ export const ERRORS = {
       'We could not parse the JSON body of your request. (HINT: This likely means you aren’t using your HTTP library correctly. The API expects a JSON payload, but what was sent was not valid JSON: {reason})',
   },
   malformed_request: { status: 400, type: invalid, code: null, message: 'The request could not be read: {reason}' },
+  headers_too_large: {
+    status: 431,
+    type: invalid,
+    code: null,
+    message: 'The headers of the request are larger than this server accepts.',
+  },
   request_too_large: {
     status: 413,
     type: invalid,

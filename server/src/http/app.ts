@@ -1,6 +1,9 @@
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
 import Fastify from 'fastify';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { apiError } from '../domain/errors.ts';
+import type { Ids } from '../domain/ports.ts';
 import { makeAuthenticate } from './authenticate.ts';
 import type { AppDeps } from './deps.ts';
 import { parseJson } from './parse-body.ts';
@@ -36,8 +39,17 @@ export function makeApp(deps: AppDeps): FastifyInstance {
     bodyLimit: deps.bodyLimit,
     exposeHeadRoutes: false,
     forceCloseConnections: true,
+    // As long as a request line can be: a long id is a 404 like any other.
+    routerOptions: { maxParamLength: 16_384 },
+    // The missing Host header is refused below, with the envelope.
+    http: { requireHostHeader: false },
     frameworkErrors: (error, request, reply) => {
+      greet(deps, request, reply);
+      stampDuration(deps.clock, request, reply);
       void fail(deps, error, request, reply);
+    },
+    clientErrorHandler: (error, socket) => {
+      refuseSocket(deps.ids, error, socket);
     },
   });
   const authenticate = makeAuthenticate(deps.apiKey);
@@ -53,10 +65,11 @@ export function makeApp(deps: AppDeps): FastifyInstance {
     }
   });
   app.addHook('onRequest', (request, reply, done) => {
-    request.startedAt = deps.clock.now();
-    request.requestId = deps.ids.request();
-    reply.header('x-request-id', request.requestId);
-    reply.header('openai-version', OPENAI_VERSION);
+    greet(deps, request, reply);
+    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
+      done(apiError('malformed_request', { reason: 'it has no Host header' }));
+      return;
+    }
     if (request.routeOptions.config.public === true) {
       done();
       return;
@@ -89,6 +102,37 @@ export function makeApp(deps: AppDeps): FastifyInstance {
   getResponseRoutes(app, deps);
   endResponseRoutes(app, deps);
   return app;
+}
+
+/** What every answer carries. */
+function greet(deps: AppDeps, request: FastifyRequest, reply: FastifyReply): void {
+  request.startedAt = deps.clock.now();
+  request.requestId = deps.ids.request();
+  reply.header('x-request-id', request.requestId);
+  reply.header('openai-version', OPENAI_VERSION);
+}
+
+/** What is no HTTP: there is no request to answer, only a socket. */
+function refuseSocket(ids: Ids, error: ConnectionError, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const refusal =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? apiError('headers_too_large')
+      : apiError('malformed_request', { reason: 'it is not valid HTTP' });
+  const body = JSON.stringify(refusal.body);
+  const head = [
+    `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? ''}`,
+    `x-request-id: ${ids.request()}`,
+    `openai-version: ${OPENAI_VERSION}`,
+    'openai-processing-ms: 0',
+    'content-type: application/json; charset=utf-8',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
 }
 
 function fail(deps: AppDeps, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {

@@ -4,6 +4,9 @@ import type { ApiError } from '../domain/errors.ts';
 
 /** Bytes -> JSON -> what a schema makes of it, with the official error for whatever is wrong (contract.md §5). */
 
+/** The fields whose bounds are told as those of a decimal, also to a whole number (recorded wire). */
+const DECIMALS: ReadonlySet<string> = new Set(['temperature', 'top_p']);
+
 /** Deeper nesting than any schema needs; what comes later recurses. */
 const MAX_DEPTH = 200;
 
@@ -132,7 +135,7 @@ function outOfRange(issue: Extract<Issue, { code: 'too_small' | 'too_big' }>, pa
       reason: `string ${side} length ${bound}, but got a string with length ${length} instead.`,
     });
   }
-  const kind = issue.origin === 'int' || Number.isInteger(got) ? 'integer' : 'decimal';
+  const kind = DECIMALS.has(param) ? 'decimal' : 'integer';
   const [side, sign] = low ? ['below minimum value', '>='] : ['above maximum value', '<='];
   return apiError('out_of_range', {
     param,

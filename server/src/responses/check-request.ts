@@ -65,7 +65,7 @@ export function checkRequest(raw: object, body: CreateResponseBody, strict: bool
 }
 
 function checkKeys(raw: object, strict: boolean, log: Log): void {
-  const unknown = Object.keys(raw).filter((key) => !(key in createResponseBody.shape));
+  const unknown = Object.keys(raw).filter((key) => !Object.hasOwn(createResponseBody.shape, key));
   for (const key of unknown) {
     if (strict || FOREIGN.includes(key)) throw apiError('unknown_parameter', { param: key });
   }

@@ -9,7 +9,14 @@ import type { InputItemResource } from '../protocol/list.ts';
  */
 export function expandInput(input: NonNullable<CreateResponseBody['input']>, ids: Ids): InputItemResource[] {
   const items: InputItem[] = typeof input === 'string' ? [{ type: 'message', role: 'user', content: input }] : input;
-  return items.map((item) => withId(item, ids));
+  const seen = new Set<string>();
+  return items.map((item) => {
+    // Pages of items are cut at ids: an empty one, or one that was there before, is replaced.
+    const usable = typeof item.id === 'string' && item.id !== '' && !seen.has(item.id);
+    const resource = withId(usable ? item : { ...item, id: null }, ids);
+    seen.add(resource.id);
+    return resource;
+  });
 }
 
 function withId(item: InputItem, ids: Ids): InputItemResource {

@@ -39,6 +39,7 @@ function check(request: CreateResponseBody): void {
       reason: `names ${toolCall}, which is not among the tools`,
     });
   }
+  checkToolChoice(request, toolCall);
   for (const { field, reason } of UNSUPPORTED) {
     const value = request[field];
     if (value !== null && value !== undefined && value !== 0)
@@ -54,12 +55,24 @@ function check(request: CreateResponseBody): void {
       reason: `does not support ${format} on the demonstration model`,
     });
   }
-  if (request.tool_choice === 'required' && toolCall === undefined) {
-    throw apiError('unsupported_value', {
-      param: 'tool_choice',
-      reason: 'needs metadata scripted.tool_call on the demonstration model',
-    });
-  }
+}
+
+/** What is called is what metadata says, so a choice that says otherwise can't be honoured. */
+function checkToolChoice({ tool_choice: choice }: CreateResponseBody, toolCall: string | undefined): void {
+  if (choice === null || choice === undefined || choice === 'auto') return;
+  const honoured =
+    choice === 'none'
+      ? toolCall === undefined
+      : choice === 'required'
+        ? toolCall !== undefined
+        : choice.type === 'function'
+          ? choice.name === toolCall
+          : (toolCall === undefined && choice.mode === 'auto') || choice.tools.some(({ name }) => name === toolCall);
+  if (honoured) return;
+  throw apiError('unsupported_value', {
+    param: 'tool_choice',
+    reason: 'must agree with metadata scripted.tool_call on the demonstration model',
+  });
 }
 
 async function* run(
