@@ -66,15 +66,20 @@ export async function poll(holt: Served, id: string): Promise<WireResponse> {
   return responseIn(await get(holt, `responses/${id}`));
 }
 
+/** What has to come by itself has this long, ms: a defect fails its test instead of hanging it. */
+const PATIENCE_MS = 20_000;
+
 /** Polls, as the guide says, until `wanted` holds; by default until the response has ended. */
 export async function pollUntil(
   holt: Served,
   id: string,
   wanted: (response: WireResponse) => boolean = hasEnded,
 ): Promise<WireResponse> {
+  const last = performance.now() + PATIENCE_MS;
   for (;;) {
     const response = await poll(holt, id);
     if (wanted(response)) return response;
+    assert.ok(performance.now() < last, `${id} is still ${response.status}: ${JSON.stringify(response.output)}`);
     await sleep(2);
   }
 }

@@ -28,7 +28,7 @@ function newResponse(overrides: Partial<NewResponse> = {}): NewResponse {
       body: { model: 'otter', input: 'hi', stream: true },
       upstreamModel: 'otter',
       inputItems: [],
-    } as unknown as NewResponse['request'],
+    },
     createdAt: NOW,
     expiresAt: NOW + DAY,
     workerId: 'w1',

@@ -89,11 +89,13 @@ export function checkLog(log: readonly Frame[], id: string): void {
   );
   assert.ok(places(({ event }) => event === 'response.in_progress').length <= 1, `${id}: began twice`);
   assert.deepEqual(places(isTerminal), [log.length - 1], `${id}: the terminal event is not once and last`);
-  const added = log
-    .filter(({ event }) => event === 'response.output_item.added')
-    .map(({ data }) => data['output_index']);
-  const done = log.filter(({ event }) => event === 'response.output_item.done').map(({ data }) => data['output_index']);
-  assert.deepEqual(done.toSorted(), added.toSorted(), `${id}: an item was not closed once`);
+  const indexes = (event: string): number[] =>
+    log
+      .filter((frame) => frame.event === event)
+      .map(({ data }) => Number(data['output_index']))
+      .toSorted((a, b) => a - b);
+  const added = indexes('response.output_item.added');
+  assert.deepEqual(indexes('response.output_item.done'), added, `${id}: an item was not closed once`);
 }
 
 /** Every frame is in the log, the same bytes; every poll shows a state of the log, and never an earlier one. */

@@ -180,7 +180,7 @@ export class Worker implements Runs {
    */
   async checkSelf(): Promise<void> {
     const strays: number[] = [];
-    for (let afterNo = 0; ; ) {
+    for (let afterNo = 0; ;) {
       const owned = await this.#deps.store.listOwned(this.workerId, afterNo, ROW_PAGE);
       for (const { no, id } of owned) {
         afterNo = no;
