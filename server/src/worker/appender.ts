@@ -1,5 +1,5 @@
 import { StoreClosed, StoreUnavailable } from '../domain/ports.ts';
-import type { Append, Clock, Hints, Log, Store, Timer } from '../domain/ports.ts';
+import type { Append, Clock, Hints, Log, Store } from '../domain/ports.ts';
 import type { ResponseEvent } from '../protocol/events.ts';
 import { UNWATCHED_LINGER_MS, lingerMs } from './linger.ts';
 import type { StoredLog } from './stored-log.ts';
@@ -18,15 +18,21 @@ const PROCESS_LIMIT = 64 << 20;
 /** A disk that is full for a second is full for a while: no need to ask more often. */
 const RETRY_MS = [50, 200, 1_000];
 
+/** Into how many ticks the wait of a lingering log is divided. */
+const TICKS = 5;
+
+/** Logs that wait for company, and when each is due (ms). */
+type Lingering = Map<StoredLog, number>;
+
 type Deps = { store: Store; hints: Hints; clock: Clock; log: Log; live: () => number };
 
 export class Appender {
   readonly #deps: Deps;
   readonly #now = new Set<StoredLog>();
-  readonly #soon = new Set<StoredLog>();
-  readonly #later = new Set<StoredLog>();
-  #soonTimer: Timer | undefined;
-  #laterTimer: Timer | undefined;
+  readonly #watched: Lingering = new Map();
+  readonly #unwatched: Lingering = new Map();
+  /** Those of the two whose timer runs. */
+  readonly #ticking = new Set<Lingering>();
   #scheduled = false;
   #underWay = false;
   #unacknowledged = 0;
@@ -65,7 +71,7 @@ export class Appender {
 
   /** Resolves when nothing waits and nothing is under way. */
   idle(): Promise<void> {
-    for (const log of [...this.#soon, ...this.#later]) this.#dueNow(log);
+    for (const log of [...this.#watched.keys(), ...this.#unwatched.keys()]) this.#dueNow(log);
     if (!this.#underWay && this.#now.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
       this.#onIdle.push(resolve);
@@ -73,17 +79,16 @@ export class Appender {
   }
 
   #dueNow(log: StoredLog): void {
-    this.#soon.delete(log);
-    this.#later.delete(log);
+    this.#forget(log);
     this.#now.add(log);
     this.#schedule();
   }
 
+  /** A log lingers from the first event that waits, so that the next ones of its stream join it. */
   #linger(log: StoredLog): void {
-    if (this.#now.has(log) || this.#soon.has(log)) return;
+    if (this.#now.has(log) || this.#watched.has(log)) return;
     if (!this.#deps.hints.watched(log.id)) {
-      this.#later.add(log);
-      this.#laterTimer ??= this.#timerFor(this.#later, UNWATCHED_LINGER_MS, () => (this.#laterTimer = undefined));
+      if (!this.#unwatched.has(log)) this.#wait(this.#unwatched, log, UNWATCHED_LINGER_MS);
       return;
     }
     const ms = lingerMs(this.#deps.live());
@@ -91,18 +96,28 @@ export class Appender {
       this.#dueNow(log);
       return;
     }
-    this.#later.delete(log);
-    this.#soon.add(log);
-    this.#soonTimer ??= this.#timerFor(this.#soon, ms, () => (this.#soonTimer = undefined));
+    this.#unwatched.delete(log);
+    this.#wait(this.#watched, log, ms);
   }
 
-  /** One deadline for all that linger alike, so that they share a commit. */
-  #timerFor(logs: Set<StoredLog>, ms: number, clear: () => void): Timer {
-    return this.#deps.clock.timer(ms, () => {
-      clear();
-      for (const log of logs) this.#now.add(log);
-      logs.clear();
+  #wait(lingering: Lingering, log: StoredLog, ms: number): void {
+    lingering.set(log, this.#deps.clock.now() + ms);
+    if (!this.#ticking.has(lingering)) this.#tick(lingering, ms / TICKS);
+  }
+
+  /** What becomes due between two ticks shares a commit. */
+  #tick(lingering: Lingering, ms: number): void {
+    this.#ticking.add(lingering);
+    const timer = this.#deps.clock.timer(ms, () => {
+      const now = this.#deps.clock.now();
+      for (const [log, dueAt] of lingering) {
+        if (dueAt > now) continue;
+        lingering.delete(log);
+        this.#now.add(log);
+      }
       this.#schedule();
+      if (lingering.size > 0) timer.refresh();
+      else this.#ticking.delete(lingering);
     });
   }
 
@@ -170,7 +185,7 @@ export class Appender {
 
   #forget(log: StoredLog): void {
     this.#now.delete(log);
-    this.#soon.delete(log);
-    this.#later.delete(log);
+    this.#watched.delete(log);
+    this.#unwatched.delete(log);
   }
 }

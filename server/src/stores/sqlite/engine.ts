@@ -59,10 +59,10 @@ export class Engine {
   }
 
   #together(commands: readonly Command[]): Result[] {
-    this.#db.execute('begin immediate');
+    this.#db.run('begin immediate');
     try {
       const results = commands.map((command) => ({ value: this.#call(command) }));
-      this.#db.execute('commit');
+      this.#db.run('commit');
       return results;
     } catch (error) {
       this.#rollBack();
