@@ -93,13 +93,16 @@ test('what was asked for is echoed', async () => {
   const tool = { type: 'function', name: 'look', parameters: { type: 'object', properties: {} } };
   const response = await create(
     holt,
-    otter(SILENT, {
-      ...asked,
-      background: true,
-      tools: [tool],
-      text: { verbosity: 'low' },
-      reasoning: { effort: 'high', summary: 'auto' },
-    }),
+    otter(
+      { ...SILENT, tool_call: 'look' },
+      {
+        ...asked,
+        background: true,
+        tools: [tool],
+        text: { verbosity: 'low' },
+        reasoning: { effort: 'high', summary: 'auto' },
+      },
+    ),
   );
   for (const [key, value] of Object.entries(asked)) {
     assert.deepEqual((response as unknown as Record<string, unknown>)[key], value, key);

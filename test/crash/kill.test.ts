@@ -9,7 +9,7 @@ import { killRound } from './round.ts';
 describe('killed again and again, at moments that clients saw', { concurrency: 2 }, () => {
   for (const seed of [1, 2, 3]) {
     test(`seed ${seed}`, { timeout: 90_000 }, async (t) => {
-      const ends = await killRound({ seed, clients: 14, kills: 3, concurrency: 6, atBoot: seed === 3 });
+      const ends = await killRound(t.signal, { seed, clients: 14, kills: 3, concurrency: 6, atBoot: seed === 3 });
       t.diagnostic([...ends].map(([end, count]) => `${count} ${end}`).join(', '));
     });
   }

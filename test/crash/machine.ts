@@ -29,12 +29,16 @@ export class Machine implements AsyncDisposable {
     this.#flags = flags;
   }
 
-  /** @param settings what `holt.yaml` says */
-  static async start(settings?: object): Promise<Machine> {
+  /**
+   * @param signal that of the test: when its time is up the server is killed, which ends whatever waits for it
+   * @param settings what `holt.yaml` says
+   */
+  static async start(signal: AbortSignal, settings?: object): Promise<Machine> {
     const data = await temporaryDirectory();
     const file = join(data, 'holt.yaml');
     if (settings !== undefined) await writeFile(file, JSON.stringify(settings)); // JSON is YAML
     const machine = new Machine(data, settings === undefined ? [] : ['--config', file]);
+    signal.addEventListener('abort', () => machine.#holt?.process.kill('SIGKILL'));
     await machine.start();
     return machine;
   }

@@ -58,8 +58,8 @@ async function logStates(data: string): Promise<number[]> {
 }
 
 describe('what has ended', { concurrency: 2 }, () => {
-  test('an ended response replays byte for byte after kill -9, compacted or not', TIMEOUT, async () => {
-    await using machine = await Machine.start();
+  test('an ended response replays byte for byte after kill -9, compacted or not', TIMEOUT, async ({ signal }) => {
+    await using machine = await Machine.start(signal);
     let ended = await endSome(machine.url);
     await machine.kill();
     // Compaction comes within a second; a slow machine may need another try to be killed before it.
@@ -82,8 +82,8 @@ describe('what has ended', { concurrency: 2 }, () => {
     await checkAll(machine.url, ended);
   });
 
-  test('a stored synchronous response is there after kill -9', TIMEOUT, async () => {
-    await using machine = await Machine.start();
+  test('a stored synchronous response is there after kill -9', TIMEOUT, async ({ signal }) => {
+    await using machine = await Machine.start(signal);
     const body = request({ tokens: 10, interval_ms: 1 }, { background: false });
     const answer = await call(`${machine.url}/v1/responses`, post(body));
     const { id } = JSON.parse(answer.body) as { id: string };
@@ -94,8 +94,8 @@ describe('what has ended', { concurrency: 2 }, () => {
   test(
     'a deleted response stays deleted after kill -9, and one of an earlier process can be deleted',
     TIMEOUT,
-    async () => {
-      await using machine = await Machine.start();
+    async ({ signal }) => {
+      await using machine = await Machine.start(signal);
       const [first, second, third] = await endSome(machine.url);
       assert.ok(first !== undefined && second !== undefined && third !== undefined);
       const running = await call(`${machine.url}/v1/responses`, post(request({ tokens: 100_000 }, { stream: false })));

@@ -65,8 +65,8 @@ const LOOK_UP = { type: 'function', name: 'look_up', parameters: { type: 'object
 const MAX_TOKENS = 90;
 const MAX_ATTEMPTS = 3;
 
-export async function killRound(options: RoundOptions): Promise<Map<string, number>> {
-  await using machine = await Machine.start({ worker: { concurrency: options.concurrency } });
+export async function killRound(signal: AbortSignal, options: RoundOptions): Promise<Map<string, number>> {
+  await using machine = await Machine.start(signal, { worker: { concurrency: options.concurrency } });
   const round = new Round(machine, options, await tellStory(machine.url));
   try {
     for (let kill = 0; kill < options.kills; kill += 1) {

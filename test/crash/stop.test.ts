@@ -12,52 +12,60 @@ import { Machine } from './machine.ts';
 const TIMEOUT = { timeout: 60_000 };
 
 describe('stops and starts', { concurrency: 2 }, () => {
-  test('SIGTERM: what runs may end within worker.drain, new work is refused, what waits stays', TIMEOUT, async () => {
-    await using machine = await Machine.start({ worker: { concurrency: 2, drain: '30s' } });
-    const { url } = machine;
-    const first = await startStream(url, { tokens: 120, first_token_ms: 0, interval_ms: 15 }, isNumber(10));
-    const second = await startStream(url, { tokens: 3, first_token_ms: 1_500 }, began);
-    const queued = await startStream(url, { tokens: 3, first_token_ms: 0 }, isNumber(1));
-    const exited = machine.terminate();
-    let refused = await call(`${url}/v1/responses`, post(request({ tokens: 1 }, { background: false })));
-    // The signal needs a moment to arrive; until then a request finds no slot, or finds one.
-    while (refused.status !== 503) refused = await call(`${url}/v1/responses`, post(request({ tokens: 1 })));
-    assert.match(refused.body, /"type":"(server_error|service_unavailable_error)"/);
+  test(
+    'SIGTERM: what runs may end within worker.drain, new work is refused, what waits stays',
+    TIMEOUT,
+    async ({ signal }) => {
+      await using machine = await Machine.start(signal, { worker: { concurrency: 2, drain: '30s' } });
+      const { url } = machine;
+      const first = await startStream(url, { tokens: 120, first_token_ms: 0, interval_ms: 15 }, isNumber(10));
+      const second = await startStream(url, { tokens: 3, first_token_ms: 1_500 }, began);
+      const queued = await startStream(url, { tokens: 3, first_token_ms: 0 }, isNumber(1));
+      const exited = machine.terminate();
+      let refused = await call(`${url}/v1/responses`, post(request({ tokens: 1 }, { background: false })));
+      // The signal needs a moment to arrive; until then a request finds no slot, or finds one.
+      while (refused.status !== 503) refused = await call(`${url}/v1/responses`, post(request({ tokens: 1 })));
+      assert.match(refused.body, /"type":"(server_error|service_unavailable_error)"/);
 
-    for (const { end, history } of [first, second]) {
-      assert.equal(await end, 'closed');
-      assert.ok(history.ended);
-    }
-    assert.ok((await queued.end) instanceof ServerGone, 'the stream of what has not ended is cut');
-    assert.equal(await exited, 0);
+      for (const { end, history } of [first, second]) {
+        assert.equal(await end, 'closed');
+        assert.ok(history.ended);
+      }
+      assert.ok((await queued.end) instanceof ServerGone, 'the stream of what has not ended is cut');
+      assert.equal(await exited, 0);
 
-    await machine.start();
-    for (const { history } of [first, second, queued]) {
-      assert.equal((await checkStreamed(machine.url, history)).status, 'completed');
-    }
-  });
-
-  test('SIGTERM: what does not end within worker.drain is handed back, and its stream cut', TIMEOUT, async () => {
-    await using machine = await Machine.start({ worker: { drain: '50ms' } });
-    const shown = await startStream(machine.url, { tokens: 100_000, first_token_ms: 0 }, isNumber(10));
-    const silent = await startStream(machine.url, { tokens: 3, first_token_ms: 2_500 }, began);
-    // More often than attempts are allowed: a stop is nobody's fault.
-    for (let stops = 0; stops < 4; stops += 1) {
-      assert.equal(await machine.terminate(), 0);
       await machine.start();
-      assert.equal((await get(machine.url, silent.history.id)).status, 'in_progress');
-    }
-    assert.ok((await shown.end) instanceof ServerGone);
-    assert.ok((await silent.end) instanceof ServerGone);
-    const failed = await checkStreamed(machine.url, shown.history);
-    assert.equal(failed.status, 'failed');
-    assert.equal(failed.error?.code, 'server_error');
-    assert.equal(failed.output[0]?.status, 'incomplete');
-    assert.equal((await checkStreamed(machine.url, silent.history)).status, 'completed');
-  });
+      for (const { history } of [first, second, queued]) {
+        assert.equal((await checkStreamed(machine.url, history)).status, 'completed');
+      }
+    },
+  );
 
-  test('a second server on the same directory waits, then refuses and names it', TIMEOUT, async () => {
-    await using machine = await Machine.start();
+  test(
+    'SIGTERM: what does not end within worker.drain is handed back, and its stream cut',
+    TIMEOUT,
+    async ({ signal }) => {
+      await using machine = await Machine.start(signal, { worker: { drain: '50ms' } });
+      const shown = await startStream(machine.url, { tokens: 100_000, first_token_ms: 0 }, isNumber(10));
+      const silent = await startStream(machine.url, { tokens: 3, first_token_ms: 2_500 }, began);
+      // More often than attempts are allowed: a stop is nobody's fault.
+      for (let stops = 0; stops < 4; stops += 1) {
+        assert.equal(await machine.terminate(), 0);
+        await machine.start();
+        assert.equal((await get(machine.url, silent.history.id)).status, 'in_progress');
+      }
+      assert.ok((await shown.end) instanceof ServerGone);
+      assert.ok((await silent.end) instanceof ServerGone);
+      const failed = await checkStreamed(machine.url, shown.history);
+      assert.equal(failed.status, 'failed');
+      assert.equal(failed.error?.code, 'server_error');
+      assert.equal(failed.output[0]?.status, 'incomplete');
+      assert.equal((await checkStreamed(machine.url, silent.history)).status, 'completed');
+    },
+  );
+
+  test('a second server on the same directory waits, then refuses and names it', TIMEOUT, async ({ signal }) => {
+    await using machine = await Machine.start(signal);
     const running = await startStream(machine.url, { tokens: 100_000, first_token_ms: 0 }, isNumber(5));
     await assert.rejects(spawnHolt({ data: machine.data }), (error: Error) => {
       assert.match(error.message, /holt exited with 1: /);
@@ -71,8 +79,8 @@ describe('stops and starts', { concurrency: 2 }, () => {
     assert.equal(await running.end, 'closed');
   });
 
-  test('a second server takes over when the first is killed while it waits', TIMEOUT, async () => {
-    await using machine = await Machine.start();
+  test('a second server takes over when the first is killed while it waits', TIMEOUT, async ({ signal }) => {
+    await using machine = await Machine.start(signal);
     const { history } = await startStream(machine.url, { tokens: 3, first_token_ms: 1_000 }, began);
     const second = machine.start();
     await machine.kill();
@@ -88,8 +96,8 @@ describe('stops and starts', { concurrency: 2 }, () => {
       (good: Buffer) => Buffer.concat([good.subarray(0, 100), Buffer.alloc(3_996, 0x7f), good.subarray(4_096)]),
     ],
   ] as const) {
-    test(`a start is refused when the file ${what}, and the file stays as it is`, TIMEOUT, async () => {
-      await using machine = await Machine.start();
+    test(`a start is refused when the file ${what}, and the file stays as it is`, TIMEOUT, async ({ signal }) => {
+      await using machine = await Machine.start(signal);
       const created = await call(`${machine.url}/v1/responses`, post(request({ tokens: 1, first_token_ms: 0 })));
       const { id } = JSON.parse(created.body) as { id: string };
       await poll(machine.url, id, new History(id).witness());

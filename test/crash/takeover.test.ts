@@ -33,35 +33,41 @@ function create(url: string, scripted: Record<string, string | number>): Promise
 }
 
 describe('what was unfinished', { concurrency: 2 }, () => {
-  test('nothing but in_progress was logged: it runs again, and nobody can tell (policy 0)', TIMEOUT, async () => {
-    await using machine = await Machine.start();
-    const script = { tokens: 20, first_token_ms: 1_000, interval_ms: 1 };
-    const { history, end } = await startStream(machine.url, script, began);
-    const unstreamed = await create(machine.url, script);
-    await machine.restart();
-    assert.ok((await end) instanceof ServerGone, 'an open stream is cut by a kill');
+  test(
+    'nothing but in_progress was logged: it runs again, and nobody can tell (policy 0)',
+    TIMEOUT,
+    async ({ signal }) => {
+      await using machine = await Machine.start(signal);
+      const script = { tokens: 20, first_token_ms: 1_000, interval_ms: 1 };
+      const { history, end } = await startStream(machine.url, script, began);
+      const unstreamed = await create(machine.url, script);
+      await machine.restart();
+      assert.ok((await end) instanceof ServerGone, 'an open stream is cut by a kill');
 
-    const resumed = history.witness();
-    assert.equal(
-      await follow(streamUrl(machine.url, history.id, history.cursor), undefined, { onFrame: (f) => resumed.frame(f) }),
-      'closed',
-    );
-    const final = await checkStreamed(machine.url, history);
-    assert.equal(final.status, 'completed');
-    const log = await wholeLog(machine.url, history.id);
-    assert.deepEqual(
-      log.slice(0, 4).map(({ event }) => event),
-      ['response.created', 'response.queued', 'response.in_progress', 'response.output_item.added'],
-    );
-    assert.equal(log.filter(({ event }) => event === 'response.output_text.delta').length, 20);
+      const resumed = history.witness();
+      assert.equal(
+        await follow(streamUrl(machine.url, history.id, history.cursor), undefined, {
+          onFrame: (f) => resumed.frame(f),
+        }),
+        'closed',
+      );
+      const final = await checkStreamed(machine.url, history);
+      assert.equal(final.status, 'completed');
+      const log = await wholeLog(machine.url, history.id);
+      assert.deepEqual(
+        log.slice(0, 4).map(({ event }) => event),
+        ['response.created', 'response.queued', 'response.in_progress', 'response.output_item.added'],
+      );
+      assert.equal(log.filter(({ event }) => event === 'response.output_text.delta').length, 20);
 
-    const polled = await poll(machine.url, unstreamed.id, new History(unstreamed.id).witness());
-    assert.equal(polled.status, 'completed');
-  });
+      const polled = await poll(machine.url, unstreamed.id, new History(unstreamed.id).witness());
+      assert.equal(polled.status, 'completed');
+    },
+  );
 
   for (const at of [3, 5, 9, 40]) {
-    test(`killed after event ${at}: failed, with what was seen of it kept (policy 3)`, TIMEOUT, async () => {
-      await using machine = await Machine.start();
+    test(`killed after event ${at}: failed, with what was seen of it kept (policy 3)`, TIMEOUT, async ({ signal }) => {
+      await using machine = await Machine.start(signal);
       const script = { tokens: ENDLESS, first_token_ms: 0, interval_ms: 2, reasoning_tokens: at === 9 ? 3 : 0 };
       const { history, end } = await startStream(machine.url, script, isNumber(at));
       const polled = await get(machine.url, history.id);
@@ -82,36 +88,44 @@ describe('what was unfinished', { concurrency: 2 }, () => {
     });
   }
 
-  test('killed three times as it ran with nothing to show: failed, not tried a fourth time', TIMEOUT, async () => {
-    await using machine = await Machine.start();
-    const silent = { tokens: 1, first_token_ms: 3_600_000 };
-    const { history } = await startStream(machine.url, silent, began);
-    const unstreamed = await create(machine.url, silent);
-    for (const run of [2, 3]) {
-      await machine.restart();
-      for (const id of [history.id, unstreamed.id]) {
-        assert.equal((await get(machine.url, id)).status, 'in_progress', `run ${run}`);
+  test(
+    'killed three times as it ran with nothing to show: failed, not tried a fourth time',
+    TIMEOUT,
+    async ({ signal }) => {
+      await using machine = await Machine.start(signal);
+      const silent = { tokens: 1, first_token_ms: 3_600_000 };
+      const { history } = await startStream(machine.url, silent, began);
+      const unstreamed = await create(machine.url, silent);
+      for (const run of [2, 3]) {
+        await machine.restart();
+        for (const id of [history.id, unstreamed.id]) {
+          assert.equal((await get(machine.url, id)).status, 'in_progress', `run ${run}`);
+        }
       }
-    }
-    await machine.restart();
-    const final = await checkStreamed(machine.url, history);
-    assert.deepEqual(
-      [final, await get(machine.url, unstreamed.id)].map(({ status, error, output }) => [status, error?.code, output]),
-      [
-        ['failed', 'server_error', []],
-        ['failed', 'server_error', []],
-      ],
-    );
-    assert.match(final.error?.message ?? '', /each time/);
-    const log = await wholeLog(machine.url, history.id);
-    assert.deepEqual(
-      log.map(({ event }) => event),
-      ['response.created', 'response.queued', 'response.in_progress', 'response.failed'],
-    );
-  });
+      await machine.restart();
+      const final = await checkStreamed(machine.url, history);
+      assert.deepEqual(
+        [final, await get(machine.url, unstreamed.id)].map(({ status, error, output }) => [
+          status,
+          error?.code,
+          output,
+        ]),
+        [
+          ['failed', 'server_error', []],
+          ['failed', 'server_error', []],
+        ],
+      );
+      assert.match(final.error?.message ?? '', /each time/);
+      const log = await wholeLog(machine.url, history.id);
+      assert.deepEqual(
+        log.map(({ event }) => event),
+        ['response.created', 'response.queued', 'response.in_progress', 'response.failed'],
+      );
+    },
+  );
 
-  test('queued responses are still queued after kill -9, and run in their turn', TIMEOUT, async () => {
-    await using machine = await Machine.start({ worker: { concurrency: 1 } });
+  test('queued responses are still queued after kill -9, and run in their turn', TIMEOUT, async ({ signal }) => {
+    await using machine = await Machine.start(signal, { worker: { concurrency: 1 } });
     const { history } = await startStream(machine.url, { tokens: ENDLESS, first_token_ms: 0 }, isNumber(8));
     const queued: History[] = [];
     for (let count = 0; count < 5; count += 1) {
@@ -128,8 +142,8 @@ describe('what was unfinished', { concurrency: 2 }, () => {
     assert.equal((await poll(machine.url, unstreamed.id, new History('').witness())).status, 'completed');
   });
 
-  test('a cancel that was acknowledged is not undone by kill -9', TIMEOUT, async () => {
-    await using machine = await Machine.start({ worker: { concurrency: 2 } });
+  test('a cancel that was acknowledged is not undone by kill -9', TIMEOUT, async ({ signal }) => {
+    await using machine = await Machine.start(signal, { worker: { concurrency: 2 } });
     const cases = [
       await startStream(machine.url, { tokens: ENDLESS, first_token_ms: 0, interval_ms: 1 }, isNumber(12)),
       await startStream(machine.url, { tokens: ENDLESS, first_token_ms: 3_600_000 }, began),
@@ -149,29 +163,33 @@ describe('what was unfinished', { concurrency: 2 }, () => {
     }
   });
 
-  test('a cancel that a kill cut in half is finished at the next start, whatever the log holds', TIMEOUT, async () => {
-    await using machine = await Machine.start({ worker: { concurrency: 2 } });
-    const cases = [
-      await startStream(machine.url, { tokens: ENDLESS, first_token_ms: 0, interval_ms: 1 }, isNumber(12)),
-      await startStream(machine.url, { tokens: ENDLESS, first_token_ms: 3_600_000 }, began),
-      await startStream(machine.url, { tokens: ENDLESS }, isNumber(1)), // queued
-    ].map(({ history }) => history);
-    await machine.kill();
-    await machine.withStore(async (store) => {
-      for (const { id } of cases) {
-        const { outcome } = await store.fenceForCancel('default', id, 'worker_of_the_dead_canceller', Date.now());
-        assert.equal(outcome, 'fenced');
+  test(
+    'a cancel that a kill cut in half is finished at the next start, whatever the log holds',
+    TIMEOUT,
+    async ({ signal }) => {
+      await using machine = await Machine.start(signal, { worker: { concurrency: 2 } });
+      const cases = [
+        await startStream(machine.url, { tokens: ENDLESS, first_token_ms: 0, interval_ms: 1 }, isNumber(12)),
+        await startStream(machine.url, { tokens: ENDLESS, first_token_ms: 3_600_000 }, began),
+        await startStream(machine.url, { tokens: ENDLESS }, isNumber(1)), // queued
+      ].map(({ history }) => history);
+      await machine.kill();
+      await machine.withStore(async (store) => {
+        for (const { id } of cases) {
+          const { outcome } = await store.fenceForCancel('default', id, 'worker_of_the_dead_canceller', Date.now());
+          assert.equal(outcome, 'fenced');
+        }
+      });
+      await machine.start();
+      for (const history of cases) {
+        const final = await checkStreamed(machine.url, history);
+        assert.equal(final.status, 'cancelled');
+        assert.equal(final.error, null);
+        const last = (await wholeLog(machine.url, history.id)).at(-1);
+        assert.equal(last?.event, 'response.failed');
+        const again = await call(`${urlOf(machine.url, history.id)}/cancel`, { method: 'POST' });
+        assert.deepEqual(JSON.parse(again.body), final);
       }
-    });
-    await machine.start();
-    for (const history of cases) {
-      const final = await checkStreamed(machine.url, history);
-      assert.equal(final.status, 'cancelled');
-      assert.equal(final.error, null);
-      const last = (await wholeLog(machine.url, history.id)).at(-1);
-      assert.equal(last?.event, 'response.failed');
-      const again = await call(`${urlOf(machine.url, history.id)}/cancel`, { method: 'POST' });
-      assert.deepEqual(JSON.parse(again.body), final);
-    }
-  });
+    },
+  );
 });
