@@ -52,8 +52,8 @@ export class Maintenance {
       this.#ticks += 1;
       if (this.#ticks % Math.max(1, Math.round(leaseMs / TICK_MS)) === 0) await worker.checkSelf();
     } catch (error) {
-      if (!(error instanceof StoreUnavailable)) throw error;
-      log.warn({ err: error }, 'housekeeping has to wait for the store');
+      if (error instanceof StoreUnavailable) log.warn({ err: error }, 'housekeeping has to wait for the store');
+      else log.error({ err: error }, 'housekeeping failed; the next tick tries again');
     }
   }
 }

@@ -167,7 +167,7 @@ export class Worker implements Runs {
       for (const { no } of orphans) {
         afterNo = no;
         const owned = await this.#deps.store.takeOver(no, this.workerId);
-        if (owned !== undefined) await this.#recoverOne(owned);
+        if (owned !== undefined) await this.#recoverOrReport(owned);
       }
       if (orphans.length < ROW_PAGE) break;
     }
@@ -292,6 +292,20 @@ export class Worker implements Runs {
     } catch (error) {
       slot.release();
       throw error;
+    }
+  }
+
+  /** A log that can't be read must not keep the others from being recovered. */
+  async #recoverOrReport(orphan: OwnedResponse): Promise<void> {
+    try {
+      await this.#recoverOne(orphan);
+    } catch (error) {
+      if (error instanceof StoreUnavailable) throw error;
+      this.#tended.add(orphan.no);
+      this.#deps.log.error(
+        { err: error, response_id: orphan.id },
+        'the log of this response is damaged; it is left alone',
+      );
     }
   }
 

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import test from 'node:test';
+import { StoreUnavailable } from '../../server/src/domain/ports.ts';
+import type { Log, Store } from '../../server/src/domain/ports.ts';
+import { startHolt, temporaryDirectory } from '../support/holt.ts';
+
+/** What goes wrong inside must not end the process, nor what has nothing to do with it. */
+
+const SLOW = { 'scripted.first_token_ms': '3600000' };
+const FAST = { 'scripted.tokens': '3', 'scripted.first_token_ms': '0', 'scripted.interval_ms': '0' };
+
+/** A store whose `verb` is `instead` while it gives something. */
+function faulty(verb: keyof Store, instead: () => Promise<never> | undefined): (store: Store) => Store {
+  return (store) =>
+    new Proxy(store, {
+      get: (target, key) => {
+        const own: unknown = Reflect.get(target, key);
+        if (typeof own !== 'function') return own;
+        return (...args: unknown[]): unknown => (key === verb ? instead() : undefined) ?? own.apply(target, args);
+      },
+    });
+}
+
+test('a fault of the housekeeping is logged, and the next tick tries again', async () => {
+  const complained = Promise.withResolvers<void>();
+  const sweptAgain = Promise.withResolvers<void>();
+  let sweeps = 0;
+  const log: Log = { debug() {}, info() {}, warn() {}, error: () => complained.resolve() };
+  await using _holt = await startHolt({
+    overrides: {
+      log,
+      wrapStore: faulty('sweep', () => {
+        sweeps += 1;
+        if (sweeps === 2) sweptAgain.resolve();
+        return sweeps === 1 ? Promise.reject(new TypeError('a bug')) : undefined;
+      }),
+    },
+  });
+  await complained.promise;
+  await sweptAgain.promise;
+});
+
+test('a store that refuses to append for a while loses nothing', async () => {
+  let refusals = 3;
+  await using holt = await startHolt({
+    overrides: {
+      wrapStore: faulty('append', () => {
+        refusals -= 1;
+        return refusals >= 0 ? Promise.reject(new StoreUnavailable('the disk is full')) : undefined;
+      }),
+    },
+  });
+  const stream = await holt.client.responses.create({
+    model: 'otter',
+    input: 'x',
+    background: true,
+    stream: true,
+    metadata: FAST,
+  });
+  const numbers: number[] = [];
+  let last = '';
+  for await (const event of stream) {
+    numbers.push(event.sequence_number);
+    last = event.type;
+  }
+  assert.equal(last, 'response.completed');
+  assert.deepEqual(
+    numbers,
+    numbers.map((_, index) => index),
+  );
+});
+
+test('a store that refuses to create is a 503, and leaves no response and no upstream call behind', async () => {
+  let refuse = true;
+  await using holt = await startHolt({
+    overrides: {
+      wrapStore: faulty('create', () => (refuse ? Promise.reject(new StoreUnavailable('full')) : undefined)),
+    },
+  });
+  const create = { model: 'otter', input: 'x', background: true, metadata: FAST };
+  await assert.rejects(holt.client.responses.create(create), (error: { status?: number; code?: string }) => {
+    assert.equal(error.status, 503);
+    assert.equal(error.code, 'store_unavailable');
+    return true;
+  });
+  refuse = false;
+  assert.equal((await holt.client.responses.create(create)).status, 'queued');
+});
+
+test('a damaged log is named and left alone; the others are recovered', async () => {
+  const data = await temporaryDirectory();
+  const first = await startHolt({ data });
+  const damaged = await first.client.responses.create({ model: 'otter', input: 'x', background: true, metadata: SLOW });
+  const sound = await first.client.responses.create({ model: 'otter', input: 'x', background: true, metadata: SLOW });
+  await first.client.responses.retrieve(sound.id);
+  await first.stop();
+  const database = new DatabaseSync(join(data, 'holt.db'));
+  database.exec(`update chunk set body = x'0f00' where n = 0 and response_no =
+    (select no from response where id = '${damaged.id}')`);
+  database.close();
+
+  const complaints: object[] = [];
+  const log: Log = { debug() {}, info() {}, warn() {}, error: (fields) => complaints.push(fields) };
+  const second = await startHolt({ data, overrides: { log } });
+  assert.equal((await second.client.responses.retrieve(sound.id)).status, 'in_progress');
+  assert.equal((await second.client.responses.cancel(sound.id)).status, 'cancelled');
+  assert.deepEqual(
+    complaints.map((fields) => 'response_id' in fields && fields.response_id),
+    [damaged.id],
+  );
+  await second.stop();
+  await rm(data, { recursive: true });
+});
