@@ -4,7 +4,7 @@ import { StoreClosed, StoreUnavailable } from '../domain/ports.ts';
 import type { Clock, Hints, Ids, Log, OwnedResponse, Store } from '../domain/ports.ts';
 import { foldLog } from '../domain/read-log.ts';
 import { endOf } from './end-of.ts';
-import { waitMs } from './wait.ts';
+import { waitMs } from '../domain/wait.ts';
 
 /**
  * Ends a response whose run is over without an end: the second half of a cancel, and policy 3 of a recovery. Its log

@@ -7,7 +7,7 @@ import type { UpstreamFailure } from '../domain/upstream-event.ts';
 import type { ResponseEvent } from '../protocol/events.ts';
 import type { Response } from '../protocol/response.ts';
 import { FOREGROUND_RETRIES, runResponse } from './run-response.ts';
-import { waitMs } from './wait.ts';
+import { waitMs } from '../domain/wait.ts';
 
 /**
  * A foreground response: the same runner and assembler over a log in memory that one reader empties. Nothing is

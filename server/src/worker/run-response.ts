@@ -1,7 +1,7 @@
 import type { Assembler } from '../domain/assembler.ts';
 import type { Clock, Log, Provider, Random, Turn } from '../domain/ports.ts';
 import type { UpstreamEvent, UpstreamFailure } from '../domain/upstream-event.ts';
-import { waitMs } from './wait.ts';
+import { waitMs } from '../domain/wait.ts';
 
 /**
  * Runs one response: provider -> assembler -> log. Tries again in silence as long as nothing has come out of it

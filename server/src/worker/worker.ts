@@ -23,9 +23,10 @@ import { Appender } from './appender.ts';
 import { Background } from './background.ts';
 import { closeLog } from './close-log.ts';
 import { Foreground } from './foreground.ts';
-import { INTERRUPTED, TRIED_TOO_OFTEN, choosePolicy } from './recover.ts';
+import { handBackStrays, recoverOrphans } from './recover.ts';
+import type { Owner } from './recover.ts';
 import { Slots } from './slots.ts';
-import { waitMs } from './wait.ts';
+import { waitMs } from '../domain/wait.ts';
 
 /**
  * What happens without anyone asking: runs what was claimed at create, claims what is queued, takes over what a dead
@@ -54,7 +55,6 @@ export type WorkerDeps = {
 
 /** One claim transaction does not hold the store for longer than this many rows take. */
 const CLAIM_BATCH = 32;
-const ROW_PAGE = 200;
 
 export class Worker implements Runs {
   readonly workerId: string;
@@ -69,6 +69,7 @@ export class Worker implements Runs {
   /** Work that a stop has to wait for. */
   readonly #tasks = new Set<Promise<void>>();
   readonly #stop = new AbortController();
+  readonly #owner: Owner;
   /** Something may be queued: then nobody overtakes it. */
   #queued = true;
   #claiming = false;
@@ -81,10 +82,20 @@ export class Worker implements Runs {
     this.#slots = new Slots(settings.concurrency, deps.clock, () => {
       this.#claimQueued();
     });
-  }
-
-  get running(): number {
-    return this.#runs.size + this.#foreground.size;
+    this.#owner = {
+      workerId: this.workerId,
+      maxAttempts: settings.maxAttempts,
+      finishCancel: (orphan) => this.finishCancel(orphan),
+      close: (orphan, end) => this.#close(orphan, end),
+      rerun: (orphan) => {
+        this.#tended.add(orphan.no);
+        this.#track(this.#rerun(orphan).finally(() => this.#tended.delete(orphan.no)));
+      },
+      leaveAlone: (orphan) => {
+        this.#tended.add(orphan.no);
+      },
+      looksAfter: (no, id) => this.#runs.has(id) || this.#tended.has(no),
+    };
   }
 
   // ------------------------------------------------------------ the port
@@ -162,36 +173,13 @@ export class Worker implements Runs {
 
   /** Takes over what dead processes left, then claims what is queued. Resolves when every orphan has its fence. */
   async recover(): Promise<void> {
-    for (let afterNo = 0; ;) {
-      const orphans = await this.#deps.store.listOrphans(this.workerId, afterNo, ROW_PAGE);
-      for (const { no } of orphans) {
-        afterNo = no;
-        const owned = await this.#deps.store.takeOver(no, this.workerId);
-        if (owned !== undefined) await this.#recoverOrReport(owned);
-      }
-      if (orphans.length < ROW_PAGE) break;
-    }
+    await recoverOrphans(this.#deps, this.#owner);
     this.wake();
   }
 
-  /**
-   * Gives back what carries this worker's id and is neither running nor looked after: a commit whose answer was lost
-   * made it. Then recovery takes it.
-   */
+  /** Once a lease period: looks for responses of this worker that nobody works on. */
   async checkSelf(): Promise<void> {
-    const strays: number[] = [];
-    for (let afterNo = 0; ;) {
-      const owned = await this.#deps.store.listOwned(this.workerId, afterNo, ROW_PAGE);
-      for (const { no, id } of owned) {
-        afterNo = no;
-        if (!this.#runs.has(id) && !this.#tended.has(no)) strays.push(no);
-      }
-      if (owned.length < ROW_PAGE) break;
-    }
-    if (strays.length === 0) return;
-    this.#deps.log.warn({ count: strays.length }, 'found responses of this worker that do not run');
-    await this.#deps.store.handBack(this.workerId, strays);
-    await this.recover();
+    if ((await handBackStrays(this.#deps, this.#owner)) > 0) await this.recover();
   }
 
   /** Takes no new work, lets running responses end for `drainMs`, hands the rest back. */
@@ -292,42 +280,6 @@ export class Worker implements Runs {
     } catch (error) {
       slot.release();
       throw error;
-    }
-  }
-
-  /** A log that can't be read must not keep the others from being recovered. */
-  async #recoverOrReport(orphan: OwnedResponse): Promise<void> {
-    try {
-      await this.#recoverOne(orphan);
-    } catch (error) {
-      if (error instanceof StoreUnavailable) throw error;
-      this.#tended.add(orphan.no);
-      this.#deps.log.error(
-        { err: error, response_id: orphan.id },
-        'the log of this response is damaged; it is left alone',
-      );
-    }
-  }
-
-  async #recoverOne(orphan: OwnedResponse): Promise<void> {
-    const log = await foldLog(this.#deps.store, orphan.no);
-    const policy = choosePolicy(orphan, log, this.#settings.maxAttempts);
-    this.#deps.log.info({ response_id: orphan.id, policy, attempt: orphan.attempt }, 'recovering a response');
-    switch (policy) {
-      case 'cancel':
-        await this.finishCancel(orphan);
-        return;
-      case 'fail': {
-        const tooOften = log.response.output.length === 0;
-        await this.#close(orphan, (assembler) => {
-          assembler.fail('server_error', tooOften ? TRIED_TOO_OFTEN : INTERRUPTED);
-        });
-        return;
-      }
-      case 'rerun':
-        this.#tended.add(orphan.no);
-        this.#track(this.#rerun(orphan).finally(() => this.#tended.delete(orphan.no)));
-        return;
     }
   }
 

@@ -1,6 +1,7 @@
 import { apiError } from '../../domain/errors.ts';
 import type { Clock, Provider, Turn } from '../../domain/ports.ts';
 import type { UpstreamEvent } from '../../domain/upstream-event.ts';
+import { waitMs } from '../../domain/wait.ts';
 import type { CreateResponseBody } from '../../protocol/create-response.ts';
 import { readScript } from './script.ts';
 import type { Script } from './script.ts';
@@ -148,20 +149,10 @@ function failure(): UpstreamEvent {
   };
 }
 
-/** Resolves after `ms`, or when aborted; with 0 after the other work of this turn. */
+/** With 0 after the other work of this turn of the loop. */
 function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
+  if (ms > 0) return waitMs(clock, ms, signal);
   return new Promise((resolve) => {
-    if (ms === 0) {
-      setImmediate(resolve);
-      return;
-    }
-    const finish = (): void => {
-      timer.cancel();
-      signal.removeEventListener('abort', finish);
-      resolve();
-    };
-    const timer = clock.timer(ms, finish);
-    signal.addEventListener('abort', finish, { once: true });
+    setImmediate(resolve);
   });
 }

@@ -1,4 +1,4 @@
-import type { Clock } from '../domain/ports.ts';
+import type { Clock } from './ports.ts';
 
 /** Resolves after `ms`, or at once when `signal` aborts. */
 export function waitMs(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
