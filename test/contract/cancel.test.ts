@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Store } from '../../server/src/domain/ports.ts';
 import { startHolt } from '../support/holt.ts';
 import type { TestHolt } from '../support/holt.ts';
 import { parseFrames, streamFrames, streamText } from '../support/sse.ts';
@@ -327,17 +328,34 @@ test('deletes and cancels at once: one delete wins, nothing is stuck', async () 
 });
 
 test('a stream whose response is deleted in the middle is cut, never closed as if it were whole', async () => {
-  // Larger than the buffers of any socket, so that its reader is still in the middle.
-  const frames = await EventReader.create(holt, otter({ tokens: 60_000 }, { background: true }));
+  // The reader's second look into the log waits for the deletion.
+  const deleted = Promise.withResolvers<void>();
+  let hold = false;
+  await using held = await startHolt({
+    overrides: {
+      wrapStore: (store) =>
+        new Proxy(store, {
+          get: (target, key) => {
+            const verb: unknown = Reflect.get(target, key);
+            if (key !== 'read') return typeof verb === 'function' ? verb.bind(target) : verb;
+            return async (...args: Parameters<Store['read']>) => {
+              if (hold && args[1] >= 0) await deleted.promise;
+              return target.read(...args);
+            };
+          },
+        }),
+    },
+  });
+  const frames = await EventReader.create(held, otter({ tokens: 20_000 }, { background: true }));
   const id = idIn((await frames.take(1))[0]);
   frames.leave();
-  await pollUntil(holt, id);
-  const reader = await RawClient.open(holt);
+  await pollUntil(held, id);
+  hold = true;
+  const reader = await RawClient.open(held);
   reader.send(`GET /v1/responses/${id}?stream=true HTTP/1.1`);
   await reader.until((bytes) => bytes.includes('response.created'));
-  reader.socket.pause();
-  assert.equal((await remove(holt, id)).status, 200);
-  reader.socket.resume();
+  assert.equal((await remove(held, id)).status, 200);
+  deleted.resolve();
   await reader.closed;
   const { chunks, complete } = parseAnswer(reader.bytes);
   assert.equal(complete, false, 'no last chunk');
