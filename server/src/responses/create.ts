@@ -86,16 +86,18 @@ async function createInBackground(made: Made, signal: AbortSignal): Promise<Crea
   const assembler = new Assembler(begun, deps.ids, deps.clock);
   assembler.begin(spec.response, slot !== undefined);
   const events = assembler.take();
-  const committed = commit(made, slot !== undefined, {
+  const committed = Promise.withResolvers<number>();
+  // The upstream first: what is done before its request leaves is lost to the first token.
+  if (slot !== undefined) deps.runs.start(spec, slot, begun, committed.promise);
+  commit(made, slot !== undefined, {
     n: 0,
     firstSequence: 0,
     count: events.length,
     epoch: 0,
     closed: false,
     body: encodeEvents(events, begun.response),
-  });
-  if (slot !== undefined) deps.runs.start(spec, slot, begun, committed);
-  const no = await committed;
+  }).then(committed.resolve, committed.reject);
+  const no = await committed.promise;
   if (slot === undefined) deps.runs.wake();
   if (!spec.stream) return { kind: 'response', response: spec.response };
   return {
