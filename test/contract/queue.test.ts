@@ -243,6 +243,47 @@ test('cancelled, deleted and failed responses free their slots', async () => {
   assert.equal((await poll(holt, failed.id)).status, 'failed');
 });
 
+test('a response that is cancelled or deleted in the moment its turn comes does not hold the slot', async () => {
+  for (const end of [cancel, remove]) {
+    // Between the claim and the start the worker looks into the log: that look waits until the response has ended.
+    const looking = Promise.withResolvers<void>();
+    const ended = Promise.withResolvers<void>();
+    let claimed: number | undefined;
+    let armed = false;
+    await using holt = await startHolt({
+      configure: (config) => (config.worker.concurrency = 1),
+      overrides: {
+        wrapStore: wrapVerbs((store) => ({
+          claim: async (...args) => {
+            const rows = await store.claim(...args);
+            if (armed) claimed ??= rows[0]?.no;
+            return rows;
+          },
+          read: async (...args) => {
+            if (args[0] === claimed) {
+              claimed = -1;
+              looking.resolve();
+              await ended.promise;
+            }
+            return store.read(...args);
+          },
+        })),
+      },
+    });
+    const silent = otter({ first_token_ms: 3_600_000 }, { background: true });
+    const first = await create(holt, silent);
+    await pollUntil(holt, first.id, ({ status }) => status === 'in_progress');
+    const second = await create(holt, silent);
+    armed = true;
+    assert.equal((await cancel(holt, first.id)).status, 200);
+    await looking.promise;
+    assert.equal((await end(holt, second.id)).status, 200);
+    ended.resolve();
+    const third = await create(holt, otter({ tokens: 3 }, { background: true }));
+    assert.equal((await pollUntil(holt, third.id)).status, 'completed');
+  }
+});
+
 test('what waits in the queue survives a restart and runs then, in its order', async () => {
   const data = await temporaryDirectory();
   const names = await scriptHeld('surviving', 4);

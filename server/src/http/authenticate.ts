@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { apiError } from '../domain/errors.ts';
+import { isLoopback } from '../domain/loopback.ts';
 
 /**
  * Who asks. With a key: the bearer token must be it. Without one Holt listens on loopback only, and a web page in a
@@ -8,7 +9,6 @@ import { apiError } from '../domain/errors.ts';
  */
 
 const DEFAULT_PROJECT = 'default';
-const OWN_NAMES = new Set(['localhost', '127.0.0.1', '[::1]', '::1']);
 
 /** The project of the caller. */
 export type Authenticate = (headers: IncomingHttpHeaders) => string;
@@ -31,13 +31,13 @@ export function makeAuthenticate(apiKey: string | undefined): Authenticate {
 
 export function checkLocal(headers: IncomingHttpHeaders): void {
   const host = headers.host ?? '';
-  if (!OWN_NAMES.has(host.replace(/:\d+$/, '').toLowerCase())) {
+  if (!isLoopback(host.replace(/:\d+$/, '').toLowerCase())) {
     throw apiError('foreign_origin', { header: 'Host', value: host.slice(0, 100) });
   }
   const { origin } = headers;
   if (origin === undefined) return;
   const name = URL.canParse(origin) ? new URL(origin).hostname : '';
-  if (!OWN_NAMES.has(name)) throw apiError('foreign_origin', { header: 'Origin', value: origin.slice(0, 100) });
+  if (!isLoopback(name)) throw apiError('foreign_origin', { header: 'Origin', value: origin.slice(0, 100) });
 }
 
 /** Of equal length whatever was sent, so that a comparison takes the same time. */
