@@ -72,7 +72,8 @@ export class Worker implements Runs {
   readonly #owner: Owner;
   /** Something may be queued: then nobody overtakes it. */
   #queued = true;
-  #claiming = false;
+  /** The claim that is under way; never rejects. */
+  #claiming: Promise<void> | undefined;
 
   constructor(deps: WorkerDeps, settings: WorkerSettings) {
     this.#deps = deps;
@@ -171,10 +172,14 @@ export class Worker implements Runs {
 
   // ------------------------------------------------------------ life
 
-  /** Takes over what dead processes left, then claims what is queued. Resolves when every orphan has its fence. */
+  /**
+   * Takes over what dead processes left, then claims what is queued. Resolves when every orphan has its fence and the
+   * queue was looked into, so that a create that finds a free slot gets it.
+   */
   async recover(): Promise<void> {
     await recoverOrphans(this.#deps, this.#owner);
     this.wake();
+    await this.#claiming;
   }
 
   /** Once a lease period: looks for responses of this worker that nobody works on. */
@@ -225,15 +230,14 @@ export class Worker implements Runs {
 
   /** Claims while there is something to claim and a slot for it. After a failure the next tick tries again. */
   #claimQueued(): void {
-    if (this.#claiming || !this.#queued || this.#slots.free === 0 || this.#stop.signal.aborted) return;
-    this.#claiming = true;
-    this.#claim().then(
+    if (this.#claiming !== undefined || !this.#queued || this.#slots.free === 0 || this.stopping) return;
+    this.#claiming = this.#claim().then(
       () => {
-        this.#claiming = false;
+        this.#claiming = undefined;
         this.#claimQueued();
       },
       (error: unknown) => {
-        this.#claiming = false;
+        this.#claiming = undefined;
         this.#queued = true;
         this.#deps.log.error({ err: error }, 'claiming failed');
       },
@@ -272,8 +276,14 @@ export class Worker implements Runs {
       return;
     }
     try {
-      const begun = await foldLog(this.#deps.store, owned.no);
       const { id, projectId, tail } = owned;
+      const begun = await foldLog(this.#deps.store, owned.no);
+      // Who cancelled or deleted it meanwhile found nothing here to abort; whoever does from now on will.
+      const row = await this.#deps.store.find(projectId, id, this.#deps.clock.now());
+      if (row?.epoch !== tail.epoch) {
+        slot.release();
+        return;
+      }
       const run = this.#register({ id, projectId, turn: turnOf(owned), provider, slot, begun, tail });
       run.created(owned.no);
       this.#deps.hints.announce(id, {});
