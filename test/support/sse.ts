@@ -13,7 +13,7 @@ export function parseFrames(text: string): Frame[] {
   const frames: Frame[] = [];
   for (const block of text.split('\n\n')) {
     if (block === '' || block.startsWith(':')) continue;
-    const [, event, data] = /^event: (\S+)\ndata: (\{.*\})$/.exec(block) ?? [];
+    const [, event, data] = /^event: (\S+)\ndata: (\{[^\n]*\})$/.exec(block) ?? [];
     assert.ok(event !== undefined && data !== undefined, `not a frame: ${JSON.stringify(block.slice(0, 200))}`);
     frames.push({ event, data: JSON.parse(data) as Frame['data'], text: block });
   }
