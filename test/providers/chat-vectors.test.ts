@@ -6,7 +6,7 @@ import type { Ids } from '../../server/src/domain/ports.ts';
 import type { UpstreamEvent } from '../../server/src/domain/upstream-event.ts';
 import { openProvider, turnFor } from '../support/chat-run.ts';
 import { FakeClock } from '../support/clock.ts';
-import { newResponse } from '../support/new-response.ts';
+import { queuedResponse } from '../support/arbitrary.ts';
 import { renderEvents } from '../support/render-events.ts';
 import { startUpstream } from '../support/upstream.ts';
 import type { Step } from '../support/upstream.ts';
@@ -423,7 +423,7 @@ test('V34 the details of the usage arrive', async () => {
 async function run(model: string, sends: Step[]) {
   await upstream.script(model, sends);
   const assembler = new Assembler(new Fold(), countingIds(), new FakeClock());
-  assembler.begin(newResponse(), true);
+  assembler.begin(queuedResponse(), true);
   const upstreamEvents: UpstreamEvent[] = [];
   for await (const batch of provider.run(turnFor(model), new AbortController().signal)) {
     upstreamEvents.push(...batch);
