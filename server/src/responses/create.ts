@@ -103,7 +103,7 @@ async function createInBackground(made: Made, signal: AbortSignal): Promise<Crea
   return {
     kind: 'stream',
     id: spec.id,
-    events: tail(deps, { no, id: spec.id, projectId: spec.projectId }, -1, signal),
+    events: tail(deps, { no, id: spec.id, projectId: spec.projectId }, -1, signal, events),
     obfuscate: body.stream_options?.include_obfuscation ?? false,
   };
 }

@@ -21,29 +21,39 @@ const RECHECK_MS = 15_000;
 type Deps = Pick<ResponsesDeps, 'store' | 'hints' | 'runs' | 'clock'>;
 type Row = Pick<StoredResponse, 'no' | 'id' | 'projectId'>;
 
-/** @param after the cursor: events with a greater sequence_number are yielded, in pages */
+/**
+ * @param after the cursor: events with a greater sequence_number are yielded, in pages
+ * @param known committed events right after the cursor that the caller has in hand
+ */
 export async function* tail(
   deps: Deps,
   row: Row,
   after: number,
   signal: AbortSignal,
+  known: readonly ResponseEvent[] = [],
 ): AsyncGenerator<readonly ResponseEvent[], void, undefined> {
   // Before the first read: what is announced between reading and waiting is in the latch.
   const subscription = deps.hints.subscribe(row.id, RECHECK_MS, signal);
   try {
     let cursor = after;
+    if (known.length > 0) {
+      cursor += known.length;
+      yield known;
+    }
     for (;;) {
-      const page = await deps.store.read(row.no, cursor, PAGE_BYTES);
-      if (page.chunks.length > 0) {
-        const events = await eventsOf(deps, row, page, cursor);
-        const last = events.at(-1);
-        if (last === undefined) continue;
-        cursor = last.sequence_number;
-        yield events;
-        if (isTerminal(last)) return;
-        continue;
+      if (!isAtHead(deps, row, cursor)) {
+        const page = await deps.store.read(row.no, cursor, PAGE_BYTES);
+        if (page.chunks.length > 0) {
+          const events = await eventsOf(deps, row, page, cursor);
+          const last = events.at(-1);
+          if (last === undefined) continue;
+          cursor = last.sequence_number;
+          yield events;
+          if (isTerminal(last)) return;
+          continue;
+        }
+        if (page.closed) return;
       }
-      if (page.closed) return;
       for (;;) {
         const hint = await subscription.next();
         if (hint?.gone === true) throw new LogGone(row.id);
@@ -66,6 +76,15 @@ export async function* tail(
   } finally {
     subscription.close();
   }
+}
+
+/**
+ * Whether the reader has all that is committed, known without asking the store: what is committed from now on is
+ * announced to its subscription.
+ */
+function isAtHead(deps: Deps, row: Row, cursor: number): boolean {
+  const running = deps.runs.committed(row.projectId, row.id);
+  return running?.ended === false && running.nextSequence === cursor + 1;
 }
 
 async function eventsOf(

@@ -1,7 +1,7 @@
 import { StoreClosed, StoreUnavailable } from '../domain/ports.ts';
 import type { Append, Clock, Hints, Log, Store } from '../domain/ports.ts';
 import type { ResponseEvent } from '../protocol/events.ts';
-import { UNWATCHED_LINGER_MS, lingerMs } from './linger.ts';
+import { FEW, UNWATCHED_LINGER_MS, lingerMs } from './linger.ts';
 import type { StoredLog } from './stored-log.ts';
 
 /**
@@ -124,11 +124,13 @@ export class Appender {
   #schedule(): void {
     if (this.#scheduled || this.#underWay || this.#now.size === 0) return;
     this.#scheduled = true;
-    // After the sockets of this turn were read, so that they share a commit.
-    setImmediate(() => {
+    const flush = (): void => {
       this.#scheduled = false;
       void this.#flush();
-    });
+    };
+    // With company: after the sockets of this turn were read, so that they share a commit.
+    if (this.#deps.live() <= FEW) queueMicrotask(flush);
+    else setImmediate(flush);
   }
 
   /** Never rejects: what the store refuses is tried again until it answers. */
