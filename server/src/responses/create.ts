@@ -87,16 +87,14 @@ async function createInBackground(made: Made, signal: AbortSignal): Promise<Crea
   assembler.begin(spec.response, slot !== undefined);
   const events = assembler.take();
   const committed = Promise.withResolvers<number>();
-  // The upstream first: what is done before its request leaves is lost to the first token.
-  if (slot !== undefined) deps.runs.start(spec, slot, begun, committed.promise);
-  commit(made, slot !== undefined, {
-    n: 0,
-    firstSequence: 0,
-    count: events.length,
-    epoch: 0,
-    closed: false,
-    body: encodeEvents(events, begun.response),
-  }).then(committed.resolve, committed.reject);
+  if (slot !== undefined) {
+    deps.runs.start(spec, slot, begun, committed.promise);
+    // The upstream first: what is done before its request has left is lost to the first token (docs/decisions/0002).
+    await new Promise<void>((resolve) => {
+      setImmediate(resolve);
+    });
+  }
+  commit(made, slot !== undefined, events, begun).then(committed.resolve, committed.reject);
   const no = await committed.promise;
   if (slot === undefined) deps.runs.wake();
   if (!spec.stream) return { kind: 'response', response: spec.response };
@@ -108,8 +106,10 @@ async function createInBackground(made: Made, signal: AbortSignal): Promise<Crea
   };
 }
 
-async function commit(made: Made, owned: boolean, chunk: NewResponse['chunk']): Promise<number> {
+async function commit(made: Made, owned: boolean, events: readonly ResponseEvent[], begun: Fold): Promise<number> {
   const { deps } = made;
+  const body = encodeEvents(events, begun.response);
+  const chunk = { n: 0, firstSequence: 0, count: events.length, epoch: 0, closed: false, body };
   const row = { ...rowOf(made), workerId: owned ? deps.runs.workerId : null, chunk };
   const result = await deps.store.create(row, deps.settings.queueMax).catch(refuseUnavailable);
   if (result.outcome === 'queue_full') {
