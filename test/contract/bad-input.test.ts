@@ -488,9 +488,6 @@ describe('the demonstration model refuses what it can not do', () => {
 
 describe('what is not served is a 400 that names it', () => {
   refuses([
-    ['previous_response_id', { previous_response_id: 'resp_1' }, unsupported('previous_response_id')],
-    ['conversation', { conversation: 'conv_1' }, unsupported('conversation')],
-    ['a conversation object', { conversation: { id: 'conv_1' } }, unsupported('conversation')],
     ['prompt', { prompt: { id: 'pmpt_1' } }, unsupported('prompt')],
     ['moderation', { moderation: { model: 'x' } }, unsupported('moderation')],
     ['context_management', { context_management: [{ type: 'compaction' }] }, unsupported('context_management')],
@@ -532,7 +529,7 @@ describe('what is not served is a 400 that names it', () => {
       { tools: [{ type: 'function', name: 'f' }], tool_choice: { type: 'web_search' } },
       { param: 'tool_choice.type' },
     ],
-    ...['item_reference', 'computer_call', 'web_search_call', 'mcp_call', 'compaction', 'nonsense'].map((type): Row => [
+    ...['computer_call', 'web_search_call', 'mcp_call', 'compaction', 'nonsense'].map((type): Row => [
       `an item of type ${type}`,
       { input: [{ type, id: 'x' }] },
       { code: 'unsupported_value', param: 'input[0].type' },
@@ -688,7 +685,7 @@ test('an unknown URL or method is a 404 with the envelope', async () => {
     ['POST', '/v1/responses/input_tokens'],
     ['POST', '/v1/chat/completions'],
     ['POST', '/v1/embeddings'],
-    ['GET', '/v1/conversations/x'],
+    ['GET', '/v1/conversations'],
     ['DELETE', '/v1/models/otter'],
     ['OPTIONS', '/v1/responses'],
     ['GET', '/V1/responses/x'],

@@ -393,12 +393,12 @@ test('refused: a call without output, and an output without call', () => {
 });
 
 test('OpenAI takes verbosity and service tiers', () => {
-  checkRequest(requestOf({ text: { verbosity: 'low' }, service_tier: 'flex' }), [], 'openai');
+  checkRequest(requestOf({ text: { verbosity: 'low' }, service_tier: 'flex' }), [], [], 'openai');
 });
 
 function refusalOf(request: object, items: unknown[]): ApiError {
   try {
-    checkRequest(requestOf(request), parse(items), 'generic');
+    checkRequest(requestOf(request), parse(items), [], 'generic');
   } catch (error) {
     if (error instanceof ApiError) return error;
     throw error;

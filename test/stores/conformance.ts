@@ -31,6 +31,9 @@ function newResponse(overrides: Partial<NewResponse> = {}): NewResponse {
     },
     createdAt: NOW,
     expiresAt: NOW + DAY,
+    previousResponseId: null,
+    conversation: null,
+    history: [],
     workerId: 'w1',
     chunk: chunkOf(0, 0, 3),
     ...overrides,
@@ -46,7 +49,14 @@ function bytes(text: string): Uint8Array {
 }
 
 function endOf(status: End['status'] = 'completed', doneAt = NOW): End {
-  return { status, snapshot: bytes(`{"status":"${status}"}`), doneAt, logExpiresAt: doneAt + 600_000 };
+  return {
+    status,
+    snapshot: bytes(`{"status":"${status}","output":[]}`),
+    doneAt,
+    logExpiresAt: doneAt + 600_000,
+    outputIds: [],
+    turn: [],
+  };
 }
 
 async function created(store: Store, overrides: Partial<NewResponse> = {}): Promise<{ no: number; id: string }> {
@@ -88,8 +98,8 @@ export function storeConformance(name: string, open: () => Promise<StoreHarness>
       assert.equal(found?.status, 'in_progress');
       assert.equal(found?.attempt, 1);
       assert.equal(await store.find('other', id, NOW), undefined);
-      assert.equal((await store.findRequest('default', id, NOW))?.upstreamModel, 'otter');
-      assert.equal(await store.findRequest('other', id, NOW), undefined);
+      assert.deepEqual(await store.findInput('default', id, NOW), []);
+      assert.equal(await store.findInput('other', id, NOW), undefined);
     });
 
     withStore('an append is a compare-and-swap on n', async (store) => {
@@ -121,7 +131,7 @@ export function storeConformance(name: string, open: () => Promise<StoreHarness>
       const row = await store.find('default', id, NOW);
       assert.equal(row?.status, 'completed');
       assert.equal(row?.workerId, null);
-      assert.deepEqual(Buffer.from(row?.snapshot ?? []).toString(), '{"status":"completed"}');
+      assert.deepEqual(Buffer.from(row?.snapshot ?? []).toString(), '{"status":"completed","output":[]}');
       assert.equal(row?.logExpiresAt, NOW + 600_000);
     });
 
@@ -217,7 +227,7 @@ export function storeConformance(name: string, open: () => Promise<StoreHarness>
       assert.equal(await store.delete('default', id, NOW), 'deleted');
       assert.equal(await store.delete('default', id, NOW), 'absent');
       assert.equal(await store.find('default', id, NOW), undefined);
-      assert.equal(await store.findRequest('default', id, NOW), undefined);
+      assert.equal(await store.findInput('default', id, NOW), undefined);
       assert.deepEqual(await store.fenceForCancel('default', id, 'w1', NOW), { outcome: 'absent' });
       assert.deepEqual(await store.append([{ no, chunk: chunkOf(2, 4, 1) }]), [false]);
       const page = await store.read(no, -1, 1_000);

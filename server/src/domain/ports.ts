@@ -5,6 +5,7 @@ import type { InputItemResource, Model } from '../protocol/list.ts';
 import type { Response } from '../protocol/response.ts';
 import type { Fold } from './fold.ts';
 import type { Chunk, ChunkPage } from './chunk.ts';
+import type { ConversationPlace, Item, StateStore } from './state-store.ts';
 import type { EndStatus } from './status.ts';
 import type { UpstreamEvent } from './upstream-event.ts';
 
@@ -24,8 +25,8 @@ export interface Timer {
 export interface Ids {
   /** `resp_` + 12 hex of `createdAt` (ms) + `00` + 36 hex random: ids sort by time (design.md §5). */
   response(createdAt: number): string;
-  /** `<prefix>_` + 48 hex random; prefixes `msg`, `fc`, `rs`, `call`. */
-  item(prefix: 'msg' | 'fc' | 'rs' | 'call'): string;
+  /** `<prefix>_` + 48 hex random. */
+  item(prefix: 'msg' | 'fc' | 'rs' | 'call' | 'conv'): string;
   request(): string;
   worker(): string;
 }
@@ -58,8 +59,10 @@ export interface Provider {
   readonly name: string;
   /**
    * Throws a row of the error table for what this provider can't honour (promise 8). Called before anything exists.
+   * @param items the request's own, so that a place among them names a place of its input
+   * @param history what came before them
    */
-  check(request: CreateResponseBody, items: InputItem[]): void;
+  check(request: CreateResponseBody, items: readonly InputItem[], history: readonly InputItem[]): void;
   /**
    * Runs the turn once. Yields what came in together as one batch. Ends after a `finish` or an `error` event, or in
    * silence when `signal` aborts, which closes the upstream socket; never throws for what an upstream does.
@@ -99,6 +102,11 @@ export type NewResponse = {
   /** ms */
   createdAt: number;
   expiresAt: number;
+  previousResponseId: string | null;
+  /** The conversation as it was read for this response. */
+  conversation: ConversationPlace | null;
+  /** What comes before `request.inputItems`; kept until the end, so that a run needs nobody else's rows. */
+  history: Item[];
   /** The worker that has a slot for it, or null: then it waits in the queue. */
   workerId: string | null;
   chunk: Chunk;
@@ -129,10 +137,19 @@ export type StoredResponse = {
 /** The place where an owner appends next. */
 export type Tail = { n: number; nextSequence: number; epoch: number };
 /** A response somebody has just become the owner of. */
-export type OwnedResponse = StoredResponse & { request: StoredRequest; tail: Tail };
+export type OwnedResponse = StoredResponse & { request: StoredRequest; history: Item[]; tail: Tail };
 
 /** What ends a response, written in the transaction of its closing chunk. Times in ms. */
-export type End = { status: EndStatus; snapshot: Uint8Array; doneAt: number; logExpiresAt: number };
+export type End = {
+  status: EndStatus;
+  snapshot: Uint8Array;
+  doneAt: number;
+  logExpiresAt: number;
+  /** Under which its items can be referred to. */
+  outputIds: string[];
+  /** What is added to its conversation: input and output, or nothing when it failed or was cancelled. */
+  turn: Item[];
+};
 export type Append = { no: number; chunk: Chunk; end?: End };
 
 export type SweepResult = { expired: number; logs: number; purged: number };
@@ -141,17 +158,19 @@ export type SweepResult = { expired: number; logs: number; purged: number };
  * Record, queue and log in one (design.md §5-§9). Every verb is one transaction and is acknowledged when it is
  * durable; a verb that throws `StoreUnavailable` may or may not have happened. An append is a compare-and-swap on `n`.
  */
-export interface Store {
-  /** The row and chunk 0, both or neither. `queue_full` leaves nothing; `queueMax` counts only for an unowned row. */
+export interface Store extends StateStore {
+  /**
+   * The row and chunk 0, both or neither; any other outcome leaves nothing. `queueMax` counts only for an unowned row.
+   * `conversation_locked`: an unfinished response holds it, or it is not as it was read any more.
+   */
   create(
     response: NewResponse,
     queueMax: number,
-  ): Promise<{ outcome: 'created'; no: number } | { outcome: 'queue_full' }>;
+  ): Promise<{ outcome: 'created'; no: number } | { outcome: 'queue_full' } | { outcome: 'conversation_locked' }>;
   /** A foreground response, which has no log: row, input and snapshot, once it has ended. */
   createEnded(response: Omit<NewResponse, 'chunk' | 'workerId'>, end: Omit<End, 'logExpiresAt'>): Promise<void>;
   /** Undefined for an id that is unknown, another project's, deleted or past `expiresAt` at `now`. */
   find(projectId: string, id: string, now: number): Promise<StoredResponse | undefined>;
-  findRequest(projectId: string, id: string, now: number): Promise<StoredRequest | undefined>;
   /** Up to `limit` queued rows, oldest first, each with a chunk of `body` that holds `response.in_progress`. */
   claim(workerId: string, limit: number, body: Uint8Array, now: number): Promise<OwnedResponse[]>;
   /**
@@ -232,6 +251,8 @@ export type RunSpec = {
   response: Response;
   /** Whether the client asked for a stream. */
   stream: boolean;
+  /** The request's own, without what came before. */
+  inputItems: readonly Item[];
   turn: Turn;
   provider: Provider;
 };

@@ -11,6 +11,7 @@ import { sendError, toApiErrorAt } from './render-error.ts';
 import { stampDuration } from './request.ts';
 import { healthRoutes } from './routes/health.ts';
 import { modelRoutes } from './routes/models.ts';
+import { conversationRoutes } from './routes/conversations.ts';
 import { createResponseRoute } from './routes/create-response.ts';
 import { getResponseRoutes } from './routes/get-response.ts';
 import { endResponseRoutes } from './routes/end-response.ts';
@@ -100,6 +101,7 @@ export function makeApp(deps: AppDeps): FastifyInstance {
   modelRoutes(app, deps);
   createResponseRoute(app, deps);
   getResponseRoutes(app, deps);
+  conversationRoutes(app, deps);
   endResponseRoutes(app, deps);
   return app;
 }

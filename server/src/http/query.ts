@@ -1,4 +1,5 @@
 import { apiError } from '../domain/errors.ts';
+import type { ItemsQuery } from '../domain/state-store.ts';
 
 /** Query strings: always text, in the spellings that clients really send (contract.md §1). */
 
@@ -52,4 +53,16 @@ export function listOf(query: Query, name: string): string[] {
 
 function lastOf(query: Query, name: string): string | undefined {
   return [query[name]].flat().at(-1);
+}
+
+/** A page of items, newest first unless asked otherwise (contract.md §1.5, §1.8). */
+export function itemsQuery(query: Query): ItemsQuery {
+  const after = textOf(query, 'after');
+  const before = textOf(query, 'before');
+  return {
+    limit: integerOf(query, 'limit', 1, 100) ?? 20,
+    order: oneOf(query, 'order', ['asc', 'desc']) ?? 'desc',
+    ...(after !== undefined && { after }),
+    ...(before !== undefined && { before }),
+  };
 }

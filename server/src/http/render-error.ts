@@ -1,10 +1,12 @@
 import type { FastifyReply } from 'fastify';
 import { ApiError, apiError } from '../domain/errors.ts';
+import { StoreUnavailable } from '../domain/ports.ts';
 
 /** Errors -> answers. What is not a row of the error table is a fault of ours, or of the HTTP layer below. */
 
 export function toApiErrorAt(error: unknown, requestId: string, bodyLimit: number): ApiError {
   if (error instanceof ApiError) return error;
+  if (error instanceof StoreUnavailable) return apiError('store_unavailable', { cause: error });
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   const status = error instanceof Error && 'statusCode' in error ? error.statusCode : undefined;
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return apiError('request_too_large', { limit: bodyLimit });

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { inputItem } from './items.ts';
+import { requestItem } from './items.ts';
 
 /**
  * The body of `POST /v1/responses` (contract.md §1.1). The schema knows shapes and ranges; whether a field can be
@@ -53,7 +53,7 @@ export const INCLUDABLE = [
 
 /** More pairs than OpenAI allows would be cut off by other servers, so they are refused here as there. */
 const METADATA_PAIRS = 16;
-const metadata = z.record(z.string().max(64), z.string().max(512)).check((context) => {
+export const metadata = z.record(z.string().max(64), z.string().max(512)).check((context) => {
   const pairs = Object.keys(context.value).length;
   if (pairs <= METADATA_PAIRS) return;
   context.issues.push({
@@ -69,7 +69,7 @@ const INPUT_CHARACTERS = 10_485_760;
 
 export const createResponseBody = z.object({
   model: z.string().nullish(),
-  input: z.union([z.string().max(INPUT_CHARACTERS), z.array(inputItem)]).nullish(),
+  input: z.union([z.string().max(INPUT_CHARACTERS), z.array(requestItem)]).nullish(),
   instructions: z.string().nullish(),
   background: z.boolean().nullish(),
   store: z.boolean().nullish(),

@@ -52,15 +52,25 @@ const reasoning = z.object({
   status: itemStatus.nullish(),
 });
 
-/** A message may come without `type`: the short form of every SDK's examples. */
-export const inputItem = z.preprocess(
-  (value) =>
-    typeof value === 'object' && value !== null && !('type' in value) && 'role' in value
-      ? { type: 'message', ...value }
-      : value,
-  z.discriminatedUnion('type', [message, functionCall, functionCallOutput, reasoning]),
-);
+/** An item that is stored here already, by its id. */
+const itemReference = z.object({ type: z.literal('item_reference'), id: z.string().min(1) });
+
+const ITEMS = [message, functionCall, functionCallOutput, reasoning] as const;
+
+/** A message and a reference may come without `type`: the short forms of every SDK's examples. */
+export const inputItem = z.preprocess(withType, z.discriminatedUnion('type', ITEMS));
 export type InputItem = z.infer<typeof inputItem>;
+
+/** What a request may say instead of an item; what a reference stands for is put in its place before anybody sees it. */
+export const requestItem = z.preprocess(withType, z.discriminatedUnion('type', [...ITEMS, itemReference]));
+export type RequestItem = z.infer<typeof requestItem>;
+
+function withType(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || ('type' in value && value.type !== null)) return value;
+  if ('role' in value) return { ...value, type: 'message' };
+  return 'id' in value ? { ...value, type: 'item_reference' } : value;
+}
+
 export type InputContent = z.infer<typeof inputContent>;
 
 export type ItemStatus = z.infer<typeof itemStatus>;

@@ -9,7 +9,7 @@ export type ListPage<T> = {
   has_more: boolean;
 };
 
-/** An input item as `input_items` shows it: with the id that pagination needs. */
+/** An item as lists show it: with the id that pagination needs. */
 export type InputItemResource = InputItem & { id: string };
 
 export type Model = { id: string; object: 'model'; created: number; owned_by: string };

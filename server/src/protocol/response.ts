@@ -30,6 +30,8 @@ export type Response = {
   status: ResponseStatus;
   background: boolean;
   completed_at: number | null;
+  /** Only there when the response belongs to one (recorded wire). */
+  conversation?: { id: string };
   error: { code: ResponseErrorCode; message: string } | null;
   frequency_penalty: number;
   incomplete_details: { reason: 'max_output_tokens' | 'content_filter' } | null;

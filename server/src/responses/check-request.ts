@@ -27,8 +27,6 @@ const FOREIGN = [
 
 /** Known to the official description and not served: null is what it means to leave them out. */
 const UNSERVED: Partial<Record<keyof CreateResponseBody, string>> = {
-  previous_response_id: 'is not served by this version; send the whole input',
-  conversation: 'is not served by this version; send the whole input',
   prompt: 'is not served: this server keeps no prompt templates',
   moderation: 'is not served',
   context_management: 'is not served',
@@ -48,6 +46,7 @@ export function checkRequest(raw: object, body: CreateResponseBody, strict: bool
   }
   if (body.input === null || body.input === undefined) throw apiError('missing_required_parameter', { param: 'input' });
   if (body.background === true && body.store === false) throw apiError('background_needs_store');
+  if ((body.conversation ?? null) !== null && body.store === false) throw apiError('conversation_needs_store');
   if (body.stream !== true && body.stream_options !== null && body.stream_options !== undefined) {
     throw apiError('invalid_value', { param: 'stream_options', reason: "is only allowed when 'stream' is true" });
   }

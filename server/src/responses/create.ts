@@ -1,9 +1,10 @@
 import { Assembler } from '../domain/assembler.ts';
 import { encodeEvents } from '../domain/chunk-codec.ts';
+import { endedState } from '../domain/ended-state.ts';
 import { apiError } from '../domain/errors.ts';
 import { Fold } from '../domain/fold.ts';
 import type { ModelBinding, NewResponse, RunSpec, StoredRequest } from '../domain/ports.ts';
-import { StoreUnavailable } from '../domain/ports.ts';
+import type { Item } from '../domain/state-store.ts';
 import type { CreateResponseBody } from '../protocol/create-response.ts';
 import type { ResponseEvent } from '../protocol/events.ts';
 import type { Response } from '../protocol/response.ts';
@@ -11,6 +12,8 @@ import { checkRequest } from './check-request.ts';
 import type { ResponsesDeps } from './deps.ts';
 import { expandInput } from './expand-input.ts';
 import { initialResponse } from './initial-response.ts';
+import { readHistory } from './read-history.ts';
+import type { History } from './read-history.ts';
 import { tail } from './tail.ts';
 
 /**
@@ -42,15 +45,16 @@ export async function createResponse(
   const model = body.model ?? '';
   const binding = deps.models.resolve(model);
   if (binding === undefined) throw apiError('model_not_found', { model });
-  const inputItems = expandInput(body.input ?? '', deps.ids);
-  binding.provider.check(body, inputItems);
+  const history = await readHistory(deps, projectId, body);
+  const inputItems = await expandInput(deps, projectId, body.input ?? '', history.items);
+  binding.provider.check(body, inputItems, history.items);
 
   const createdAt = deps.clock.now();
   const id = deps.ids.response(createdAt);
-  const response = initialResponse(id, createdAt, body, model);
+  const response = initialResponse(id, createdAt, body, model, history);
   const request: StoredRequest = { body, upstreamModel: binding.upstreamModel, inputItems };
-  const spec = specOf(projectId, response, binding, request);
-  const made = { deps, body, spec, request, createdAt };
+  const spec = specOf(projectId, response, binding, request, history.items);
+  const made = { deps, body, spec, request, history, createdAt };
   return response.background ? createInBackground(made, signal) : createInForeground(made, signal);
 }
 
@@ -59,20 +63,28 @@ type Made = {
   body: CreateResponseBody;
   spec: RunSpec;
   request: StoredRequest;
+  history: History;
   createdAt: number;
 };
 
-function specOf(projectId: string, response: Response, binding: ModelBinding, request: StoredRequest): RunSpec {
+function specOf(
+  projectId: string,
+  response: Response,
+  binding: ModelBinding,
+  request: StoredRequest,
+  history: readonly Item[],
+): RunSpec {
   return {
     id: response.id,
     projectId,
     response,
     stream: request.body.stream ?? false,
     provider: binding.provider,
+    inputItems: request.inputItems,
     turn: {
       model: request.upstreamModel,
       instructions: request.body.instructions ?? null,
-      items: request.inputItems,
+      items: [...history, ...request.inputItems],
       request: request.body,
       idempotencyKey: response.id,
     },
@@ -87,7 +99,8 @@ async function createInBackground(made: Made, signal: AbortSignal): Promise<Crea
   assembler.begin(spec.response, slot !== undefined);
   const events = assembler.take();
   const committed = Promise.withResolvers<number>();
-  if (slot !== undefined) {
+  const early = slot !== undefined && made.history.conversation === null;
+  if (early) {
     deps.runs.start(spec, slot, begun, committed.promise);
     // The upstream first: what is done before its request has left is lost to the first token (docs/decisions/0002).
     await new Promise<void>((resolve) => {
@@ -95,7 +108,12 @@ async function createInBackground(made: Made, signal: AbortSignal): Promise<Crea
     });
   }
   commit(made, slot !== undefined, events, begun).then(committed.resolve, committed.reject);
-  const no = await committed.promise;
+  const no = await committed.promise.catch((error: unknown) => {
+    if (!early) slot?.release();
+    throw error;
+  });
+  // A conversation may turn out to be held: then no upstream must have heard of the request.
+  if (slot !== undefined && !early) deps.runs.start(spec, slot, begun, committed.promise);
   if (slot === undefined) deps.runs.wake();
   if (!spec.stream) return { kind: 'response', response: spec.response };
   return {
@@ -111,10 +129,11 @@ async function commit(made: Made, owned: boolean, events: readonly ResponseEvent
   const body = encodeEvents(events, begun.response);
   const chunk = { n: 0, firstSequence: 0, count: events.length, epoch: 0, closed: false, body };
   const row = { ...rowOf(made), workerId: owned ? deps.runs.workerId : null, chunk };
-  const result = await deps.store.create(row, deps.settings.queueMax).catch(refuseUnavailable);
+  const result = await deps.store.create(row, deps.settings.queueMax);
   if (result.outcome === 'queue_full') {
     throw apiError('queue_full', { max: deps.settings.queueMax, retryAfter: QUEUE_RETRY_SECONDS });
   }
+  if (result.outcome === 'conversation_locked') throw apiError('conversation_locked');
   return result.no;
 }
 
@@ -128,10 +147,8 @@ async function createInForeground(made: Made, signal: AbortSignal): Promise<Crea
   if (slot === undefined) throw apiError('no_free_slot', { concurrency, retryAfter: QUEUE_RETRY_SECONDS });
   const run = deps.runs.startForeground(spec, slot, async (response, status) => {
     if (!response.store) return;
-    const snapshot = new TextEncoder().encode(JSON.stringify(response));
-    await deps.store
-      .createEnded(rowOf({ ...made, request }), { status, snapshot, doneAt: deps.clock.now() })
-      .catch(refuseUnavailable);
+    const end = { ...endedState(response, status, request.inputItems), doneAt: deps.clock.now() };
+    await deps.store.createEnded(rowOf(made), end);
   });
   const leave = (): void => {
     run.abort();
@@ -149,7 +166,7 @@ async function createInForeground(made: Made, signal: AbortSignal): Promise<Crea
 }
 
 function rowOf(made: Made): Omit<NewResponse, 'chunk' | 'workerId'> {
-  const { deps, spec, request, createdAt } = made;
+  const { deps, spec, request, history, createdAt } = made;
   return {
     id: spec.id,
     projectId: spec.projectId,
@@ -159,10 +176,8 @@ function rowOf(made: Made): Omit<NewResponse, 'chunk' | 'workerId'> {
     request,
     createdAt,
     expiresAt: createdAt + deps.settings.responseRetentionMs,
+    previousResponseId: history.previousResponseId,
+    conversation: history.conversation,
+    history: history.items,
   };
-}
-
-function refuseUnavailable(error: unknown): never {
-  if (error instanceof StoreUnavailable) throw apiError('store_unavailable', { cause: error });
-  throw error;
 }

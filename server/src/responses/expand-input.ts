@@ -1,25 +1,59 @@
-import type { Ids } from '../domain/ports.ts';
+import { apiError } from '../domain/errors.ts';
+import type { Ids, Store } from '../domain/ports.ts';
+import type { Item } from '../domain/state-store.ts';
 import type { CreateResponseBody } from '../protocol/create-response.ts';
-import type { InputItem } from '../protocol/items.ts';
-import type { InputItemResource } from '../protocol/list.ts';
+import type { InputItem, RequestItem } from '../protocol/items.ts';
+
+type Deps = { store: Pick<Store, 'findItems'>; ids: Ids; clock: { now(): number } };
 
 /**
  * The input of a request as a list of items with ids: what a provider gets, and what `input_items` shows. A string is
- * one user message; content is always a list of parts.
+ * one user message; content is always a list of parts; a reference becomes the item it names, unless `history` has
+ * that item already.
  */
-export function expandInput(input: NonNullable<CreateResponseBody['input']>, ids: Ids): InputItemResource[] {
-  const items: InputItem[] = typeof input === 'string' ? [{ type: 'message', role: 'user', content: input }] : input;
-  const seen = new Set<string>();
-  return items.map((item) => {
+export async function expandInput(
+  deps: Deps,
+  projectId: string,
+  input: NonNullable<CreateResponseBody['input']>,
+  history: readonly Item[],
+): Promise<Item[]> {
+  const items: RequestItem[] = typeof input === 'string' ? [{ type: 'message', role: 'user', content: input }] : input;
+  const seen = new Set(history.map((item) => item.id));
+  const found = await findReferenced(deps, projectId, items, seen);
+  return items.flatMap((item) => {
+    if (item.type === 'item_reference') {
+      if (seen.has(item.id)) return [];
+      seen.add(item.id);
+      return found.get(item.id) ?? [];
+    }
     // Pages of items are cut at ids: an empty one, or one that was there before, is replaced.
     const usable = typeof item.id === 'string' && item.id !== '' && !seen.has(item.id);
-    const resource = withId(usable ? item : { ...item, id: null }, ids);
+    const resource = withId(usable ? item : { ...item, id: null }, deps.ids);
     seen.add(resource.id);
-    return resource;
+    return [resource];
   });
 }
 
-function withId(item: InputItem, ids: Ids): InputItemResource {
+async function findReferenced(
+  deps: Deps,
+  projectId: string,
+  items: readonly RequestItem[],
+  history: ReadonlySet<string>,
+): Promise<Map<string, Item>> {
+  const references = items.flatMap((item) => (item.type === 'item_reference' ? [item.id] : []));
+  const wanted = [...new Set(references)].filter((id) => !history.has(id));
+  const found = new Map<string, Item>();
+  if (wanted.length === 0) return found;
+  const stored = await deps.store.findItems(projectId, wanted, deps.clock.now());
+  for (const [index, id] of wanted.entries()) {
+    const item = stored[index];
+    if (item === undefined) throw apiError('referenced_item_not_found', { id });
+    found.set(id, item);
+  }
+  return found;
+}
+
+function withId(item: InputItem, ids: Ids): Item {
   switch (item.type) {
     case 'message':
       return {

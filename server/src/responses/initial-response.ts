@@ -1,8 +1,15 @@
 import type { CreateResponseBody } from '../protocol/create-response.ts';
 import type { EchoedTool, Response } from '../protocol/response.ts';
+import type { History } from './read-history.ts';
 
 /** The snapshot of `response.created`: every field of the wire, with what was asked for or its default (contract.md §2). */
-export function initialResponse(id: string, createdAt: number, body: CreateResponseBody, model: string): Response {
+export function initialResponse(
+  id: string,
+  createdAt: number,
+  body: CreateResponseBody,
+  model: string,
+  history: Pick<History, 'previousResponseId' | 'conversation'>,
+): Response {
   const background = body.background ?? false;
   return {
     id,
@@ -11,6 +18,7 @@ export function initialResponse(id: string, createdAt: number, body: CreateRespo
     status: background ? 'queued' : 'in_progress',
     background,
     completed_at: null,
+    ...(history.conversation !== null && { conversation: { id: history.conversation.id } }),
     error: null,
     frequency_penalty: 0,
     incomplete_details: null,
@@ -22,7 +30,7 @@ export function initialResponse(id: string, createdAt: number, body: CreateRespo
     output: [],
     parallel_tool_calls: body.parallel_tool_calls ?? true,
     presence_penalty: 0,
-    previous_response_id: null,
+    previous_response_id: history.previousResponseId,
     prompt_cache_key: body.prompt_cache_key ?? null,
     prompt_cache_retention: body.prompt_cache_retention ?? null,
     reasoning: { effort: body.reasoning?.effort ?? null, summary: body.reasoning?.summary ?? null },

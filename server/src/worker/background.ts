@@ -1,6 +1,7 @@
 import { Assembler } from '../domain/assembler.ts';
 import type { Fold } from '../domain/fold.ts';
 import type { Clock, Ids, Log, Provider, Random, Slot, Tail, Turn } from '../domain/ports.ts';
+import type { Item } from '../domain/state-store.ts';
 import type { Appender } from './appender.ts';
 import { endOf } from './end-of.ts';
 import { BACKGROUND_RETRIES, runResponse } from './run-response.ts';
@@ -22,6 +23,8 @@ export type BackgroundDeps = {
 export type BackgroundSpec = {
   id: string;
   projectId: string;
+  /** The request's own, without what came before. */
+  inputItems: readonly Item[];
   turn: Turn;
   provider: Provider;
   slot: Slot;
@@ -43,15 +46,22 @@ export class Background {
     this.#deps = deps;
     this.#slot = spec.slot;
     this.finished = this.#finished.promise;
-    this.log = new StoredLog(spec, spec.begun, spec.begun.fork(), spec.tail, (response) => endOf(deps, response), {
-      ended: () => {
-        this.#finish();
+    this.log = new StoredLog(
+      spec,
+      spec.begun,
+      spec.begun.fork(),
+      spec.tail,
+      (response) => endOf(deps, response, spec.inputItems),
+      {
+        ended: () => {
+          this.#finish();
+        },
+        fenced: () => {
+          deps.log.warn({ response_id: spec.id }, 'fenced: another owner has this response now');
+          this.abort();
+        },
       },
-      fenced: () => {
-        deps.log.warn({ response_id: spec.id }, 'fenced: another owner has this response now');
-        this.abort();
-      },
-    });
+    );
     void this.#run(spec);
   }
 

@@ -55,7 +55,7 @@ async function closeOnce(deps: Deps, owned: OwnedResponse, end: (assembler: Asse
         closed: true,
         body: encodeEvents(events, folded.response),
       },
-      end: endOf(deps, folded.response),
+      end: endOf(deps, folded.response, owned.request.inputItems),
     },
   ]);
   if (accepted === true) deps.hints.announce(owned.id, { events, firstSequence });

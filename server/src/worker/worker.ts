@@ -284,7 +284,8 @@ export class Worker implements Runs {
         slot.release();
         return;
       }
-      const run = this.#register({ id, projectId, turn: turnOf(owned), provider, slot, begun, tail });
+      const { inputItems } = owned.request;
+      const run = this.#register({ id, projectId, inputItems, turn: turnOf(owned), provider, slot, begun, tail });
       run.created(owned.no);
       this.#deps.hints.announce(id, {});
     } catch (error) {
@@ -324,7 +325,7 @@ function turnOf(owned: OwnedResponse): Turn {
   return {
     model: upstreamModel,
     instructions: body.instructions ?? null,
-    items: inputItems,
+    items: [...owned.history, ...inputItems],
     request: body,
     idempotencyKey: owned.id,
   };

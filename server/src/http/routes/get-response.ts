@@ -4,7 +4,7 @@ import { listInputItems } from '../../responses/list-input-items.ts';
 import { resumeResponse, retrieveResponse } from '../../responses/retrieve.ts';
 import type { AppDeps } from '../deps.ts';
 import { sendEventStream } from '../event-stream.ts';
-import { booleanOf, integerOf, listOf, oneOf, textOf } from '../query.ts';
+import { booleanOf, integerOf, itemsQuery, listOf } from '../query.ts';
 import type { Query } from '../query.ts';
 import { clientSignal, sendSnapshot, stampDuration } from '../request.ts';
 
@@ -28,15 +28,7 @@ export function getResponseRoutes(app: FastifyInstance, deps: AppDeps): void {
     return reply;
   });
 
-  app.get<Route>('/v1/responses/:id/input_items', async (request) => {
-    const { query } = request;
-    const after = textOf(query, 'after');
-    const before = textOf(query, 'before');
-    return listInputItems(deps.responses, request.projectId, request.params.id, {
-      limit: integerOf(query, 'limit', 1, 100) ?? 20,
-      order: oneOf(query, 'order', ['asc', 'desc']) ?? 'desc',
-      ...(after === undefined ? {} : { after }),
-      ...(before === undefined ? {} : { before }),
-    });
-  });
+  app.get<Route>('/v1/responses/:id/input_items', async ({ params, query, projectId }) =>
+    listInputItems(deps.responses, projectId, params.id, itemsQuery(query)),
+  );
 }

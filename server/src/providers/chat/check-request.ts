@@ -8,9 +8,16 @@ import { pairCalls } from './pair-calls.ts';
  * What Chat Completions can't carry is refused by name, before anything exists (design.md §2, promise 8). What is
  * missing here changes nothing about the answer: cache keys and user names are hints, metadata is ours.
  */
-export function checkRequest(request: CreateResponseBody, items: readonly InputItem[], dialect: Dialect): void {
+export function checkRequest(
+  request: CreateResponseBody,
+  items: readonly InputItem[],
+  history: readonly InputItem[],
+  dialect: Dialect,
+): void {
+  const source = typeof request.previous_response_id === 'string' ? 'previous_response_id' : 'conversation';
+  history.forEach((item, place) => checkItem(item, `${source}[${place}]`));
   items.forEach((item, place) => checkItem(item, `input[${place}]`));
-  checkPairs(items);
+  checkPairs([...history, ...items]);
   if (dialect === 'generic') checkOpenaiOnly(request);
 }
 

@@ -66,8 +66,8 @@ class ChatProvider implements Provider {
     this.#dispatcher = createDispatcher(this.#base.protocol, options.proxy, this.#timeouts.connectMs);
   }
 
-  check(request: CreateResponseBody, items: InputItem[]): void {
-    checkRequest(request, items, this.#dialect);
+  check(request: CreateResponseBody, items: readonly InputItem[], history: readonly InputItem[]): void {
+    checkRequest(request, items, history, this.#dialect);
   }
 
   async *run(turn: Turn, signal: AbortSignal): AsyncGenerator<readonly UpstreamEvent[]> {

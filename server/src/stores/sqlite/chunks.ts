@@ -1,6 +1,8 @@
 import type { Chunk, ChunkPage } from '../../domain/chunk.ts';
 import type { Append, End } from '../../domain/ports.ts';
+import { addTurn } from './conversations.ts';
 import type { Database, Row } from './database.ts';
+import { indexItems } from './items.ts';
 import { tailOf } from './rows.ts';
 
 /**
@@ -69,14 +71,18 @@ function isSame(db: Database, no: number, chunk: Chunk): boolean {
 
 function finish(db: Database, no: number, end: End): void {
   db.run(
-    `update response set status = ?, snapshot = ?, done_at = ?, log_expires_at = ?, log_state = 1, worker_id = null
-      where no = ?`,
+    `update response set status = ?, snapshot = ?, done_at = ?, log_expires_at = ?, log_state = 1, worker_id = null,
+       history = null where no = ?`,
     end.status,
     end.snapshot,
     end.doneAt,
     end.logExpiresAt,
     no,
   );
+  indexItems(db, no, end.outputIds);
+  if (end.turn.length === 0) return;
+  const conversation = db.one('select conversation_no from response where no = ?', no)?.['conversation_no'];
+  if (typeof conversation === 'number') addTurn(db, conversation, end.turn);
 }
 
 export function read(db: Database, no: number, after: number, maxBytes: number): ChunkPage {

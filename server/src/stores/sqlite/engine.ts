@@ -1,9 +1,21 @@
 import { append, read } from './chunks.ts';
 import { compact } from './compact.ts';
+import {
+  addItems,
+  createConversation,
+  deleteConversation,
+  deleteItem,
+  findConversation,
+  findItem,
+  listItems,
+  setMetadata,
+} from './conversations.ts';
 import { Database } from './database.ts';
 import { deleteResponse, sweep } from './forgetting.ts';
+import { findInput, readChain, readConversation } from './history.ts';
+import { findItems } from './items.ts';
 import { claim, fenceForCancel, handBack, listOrphans, listOwned, takeOver } from './ownership.ts';
-import { create, createEnded, find, findRequest } from './responses.ts';
+import { create, createEnded, find } from './responses.ts';
 import { migrate } from './schema.ts';
 
 /**
@@ -25,8 +37,25 @@ const WRITES = {
   delete: deleteResponse,
   compact,
   sweep,
+  createConversation,
+  setMetadata,
+  deleteConversation,
+  addItems,
+  deleteItem,
 } as const satisfies Record<string, Verb>;
-const READS = { find, findRequest, read, listOrphans, listOwned } as const satisfies Record<string, Verb>;
+const READS = {
+  find,
+  read,
+  listOrphans,
+  listOwned,
+  readChain,
+  readConversation,
+  findInput,
+  findItems,
+  findConversation,
+  listItems,
+  findItem,
+} as const satisfies Record<string, Verb>;
 
 export type VerbName = keyof typeof WRITES | keyof typeof READS;
 export type Command = { verb: VerbName; args: unknown[] };

@@ -27,7 +27,12 @@ export function deleteResponse(
 
 function bury(db: Database, no: number, now: number): void {
   db.run("update chunk set body = x'' where response_no = ?", no);
-  db.run("update response set request = x'', snapshot = null, log_state = 3, deleted_at = ? where no = ?", now, no);
+  db.run('delete from response_item where response_no = ?', no);
+  db.run(
+    "update response set request = x'', history = null, snapshot = null, log_state = 3, deleted_at = ? where no = ?",
+    now,
+    no,
+  );
 }
 
 export function sweep(db: Database, now: number, purgeBefore: number, limit: number): SweepResult {

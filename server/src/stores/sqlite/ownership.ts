@@ -2,7 +2,7 @@ import type { OwnedResponse, Store } from '../../domain/ports.ts';
 import { isEnded } from '../../domain/status.ts';
 import { insertChunk } from './chunks.ts';
 import type { Database } from './database.ts';
-import { RESPONSE_COLUMNS, decodeRequest, tailOf, toResponse } from './rows.ts';
+import { RESPONSE_COLUMNS, decodeHistory, decodeRequest, tailOf, toResponse } from './rows.ts';
 
 /**
  * Who works on a response. Ownership is `worker_id`, never the status; whoever takes it away from somebody appends a
@@ -121,9 +121,14 @@ function fence(db: Database, no: number, workerId: string): void {
 }
 
 function owned(db: Database, no: number): OwnedResponse {
-  const row = db.one(`select ${RESPONSE_COLUMNS}, request from response where no = ?`, no);
+  const row = db.one(`select ${RESPONSE_COLUMNS}, request, history from response where no = ?`, no);
   if (row === undefined) throw new Error(`response ${no} is gone`);
-  return { ...toResponse(row), request: decodeRequest(row['request']), tail: requireTail(db, no) };
+  return {
+    ...toResponse(row),
+    request: decodeRequest(row['request']),
+    history: decodeHistory(row['history']),
+    tail: requireTail(db, no),
+  };
 }
 
 function requireTail(db: Database, no: number): { n: number; nextSequence: number; epoch: number } {

@@ -1,17 +1,22 @@
-import type { End, NewResponse, Store, StoredRequest, StoredResponse } from '../../domain/ports.ts';
+import type { End, NewResponse, Store, StoredResponse } from '../../domain/ports.ts';
+import type { ConversationPlace } from '../../domain/state-store.ts';
 import { insertChunk } from './chunks.ts';
+import { addTurn } from './conversations.ts';
 import type { Database } from './database.ts';
-import { RESPONSE_COLUMNS, decodeRequest, encodeRequest, toResponse } from './rows.ts';
+import { isHeld, newestItem } from './history.ts';
+import { indexItems } from './items.ts';
+import { RESPONSE_COLUMNS, VISIBLE, encodeHistory, encodeRequest, toResponse } from './rows.ts';
 
 /** The response row: made once, found by project and id. */
 
 export function create(db: Database, response: NewResponse, queueMax: number): Awaited<ReturnType<Store['create']>> {
   const owned = response.workerId !== null;
   if (!owned && queueIsFull(db, queueMax)) return { outcome: 'queue_full' };
+  if (response.conversation !== null && hasMoved(db, response.conversation)) return { outcome: 'conversation_locked' };
   const no = db.insert(
     `insert into response (id, project_id, status, worker_id, attempt, model, provider, background, stream, request,
-       created_at, started_at, expires_at, log_state)
-     values (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, 0)`,
+       created_at, started_at, expires_at, previous_response_id, conversation_no, conversation_up_to, history, log_state)
+     values (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`,
     response.id,
     response.projectId,
     owned ? 'in_progress' : 'queued',
@@ -24,9 +29,23 @@ export function create(db: Database, response: NewResponse, queueMax: number): A
     response.createdAt,
     owned ? response.createdAt : null,
     response.expiresAt,
+    response.previousResponseId,
+    response.conversation?.no ?? null,
+    response.conversation?.upTo ?? null,
+    encodeHistory(response.history),
   );
   insertChunk(db, no, response.chunk);
+  indexItems(db, no, idsOf(response));
   return { outcome: 'created', no };
+}
+
+/** Somebody holds it, or something was added since it was read: an answer would not follow what is there now. */
+function hasMoved(db: Database, { no, upTo }: ConversationPlace): boolean {
+  return isHeld(db, no) || newestItem(db, no) !== upTo;
+}
+
+function idsOf({ request }: Pick<NewResponse, 'request'>): string[] {
+  return request.inputItems.map(({ id }) => id);
 }
 
 /** Counted from the partial index, at most `queueMax` entries of it. */
@@ -44,10 +63,10 @@ export function createEnded(
   response: Omit<NewResponse, 'chunk' | 'workerId'>,
   end: Omit<End, 'logExpiresAt'>,
 ): void {
-  db.insert(
+  const no = db.insert(
     `insert into response (id, project_id, status, model, provider, background, stream, request, snapshot,
-       created_at, started_at, done_at, expires_at, log_state)
-     values (?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, 3)`,
+       created_at, started_at, done_at, expires_at, previous_response_id, conversation_no, conversation_up_to, log_state)
+     values (?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 3)`,
     response.id,
     response.projectId,
     end.status,
@@ -60,19 +79,15 @@ export function createEnded(
     response.createdAt,
     end.doneAt,
     response.expiresAt,
+    response.previousResponseId,
+    response.conversation?.no ?? null,
+    response.conversation?.upTo ?? null,
   );
+  indexItems(db, no, [...idsOf(response), ...end.outputIds]);
+  if (response.conversation !== null) addTurn(db, response.conversation.no, end.turn);
 }
-
-/** What is past its time is gone, whether or not the sweep came by; what still runs does not expire. */
-const VISIBLE = `id = ? and project_id = ? and deleted_at is null
-  and (expires_at > ? or status in ('queued', 'in_progress'))`;
 
 export function find(db: Database, projectId: string, id: string, now: number): StoredResponse | undefined {
   const row = db.one(`select ${RESPONSE_COLUMNS} from response where ${VISIBLE}`, id, projectId, now);
   return row === undefined ? undefined : toResponse(row);
-}
-
-export function findRequest(db: Database, projectId: string, id: string, now: number): StoredRequest | undefined {
-  const row = db.one(`select request from response where ${VISIBLE}`, id, projectId, now);
-  return row === undefined ? undefined : decodeRequest(row['request']);
 }

@@ -1,8 +1,13 @@
 import type { StoredRequest, StoredResponse, Tail } from '../../domain/ports.ts';
+import type { ConversationPlace, Item } from '../../domain/state-store.ts';
 import type { ResponseStatus } from '../../protocol/response.ts';
 import type { Database, Row } from './database.ts';
 
 /** Rows -> the objects of the port. */
+
+/** What is past its time is gone, whether or not the sweep came by; what still runs does not expire. */
+export const VISIBLE_IN_RESPONSE = "deleted_at is null and (expires_at > ? or status in ('queued', 'in_progress'))";
+export const VISIBLE = `id = ? and project_id = ? and ${VISIBLE_IN_RESPONSE}`;
 
 export const RESPONSE_COLUMNS = `no, id, project_id, status, worker_id, epoch, attempt, model, provider, background, stream,
   snapshot, created_at, expires_at, log_expires_at, cancel_requested_at`;
@@ -35,6 +40,27 @@ export function encodeRequest(request: StoredRequest): Uint8Array {
 export function decodeRequest(bytes: unknown): StoredRequest {
   if (!(bytes instanceof Uint8Array)) throw new TypeError('a request is not a blob');
   return JSON.parse(new TextDecoder().decode(bytes)) as StoredRequest; // written by encodeRequest
+}
+
+/** The output of a snapshot; none while there is no snapshot. */
+export function decodeOutput(snapshot: unknown): Item[] {
+  if (!(snapshot instanceof Uint8Array)) return [];
+  return (JSON.parse(new TextDecoder().decode(snapshot)) as { output: Item[] }).output; // written from a Response
+}
+
+export function encodeHistory(items: readonly Item[]): Uint8Array | null {
+  return items.length === 0 ? null : new TextEncoder().encode(JSON.stringify(items));
+}
+
+export function decodeHistory(bytes: unknown): Item[] {
+  if (!(bytes instanceof Uint8Array)) return [];
+  return JSON.parse(new TextDecoder().decode(bytes)) as Item[]; // written by encodeHistory
+}
+
+/** Where in a conversation a response began; null without one. */
+export function placeOf(row: Row): ConversationPlace | null {
+  const no = row['conversation_no'];
+  return typeof no === 'number' ? { no, upTo: Number(row['conversation_up_to']) } : null;
 }
 
 /** The last chunk of a log, and where the next one goes. Undefined when there is no log. */

@@ -49,6 +49,38 @@ const MIGRATIONS = [
   ) strict;
   create unique index chunk_place on chunk (response_no, n);
   `,
+  `
+  alter table response add column previous_response_id text;
+  alter table response add column conversation_no integer;
+  alter table response add column conversation_up_to integer;  -- the newest item that was read, by its number
+  alter table response add column history blob;                -- what was read before its input; null once it has ended
+  -- The lock of a conversation: gone with the end of the response, whoever dies before it.
+  create unique index response_holding on response (conversation_no)
+    where conversation_no is not null and status in ('queued', 'in_progress');
+
+  create table conversation (
+    no integer primary key autoincrement,
+    id text not null unique,
+    project_id text not null,
+    metadata blob not null,
+    created_at integer not null
+  ) strict;
+  create table conversation_item (
+    no integer primary key autoincrement,
+    conversation_no integer not null,
+    id text not null,
+    item blob not null
+  ) strict;
+  create unique index conversation_item_id on conversation_item (id, conversation_no);
+  create index conversation_item_place on conversation_item (conversation_no, no);
+
+  create table response_item (
+    id text not null,
+    response_no integer not null,
+    primary key (id, response_no)
+  ) strict, without rowid;
+  create index response_item_response on response_item (response_no);
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

@@ -64,7 +64,6 @@ export class SqliteStore implements Store {
   create: Store['create'] = (...args) => this.#call('create', args);
   createEnded: Store['createEnded'] = (...args) => this.#call('createEnded', args);
   find: Store['find'] = (...args) => this.#call('find', args);
-  findRequest: Store['findRequest'] = (...args) => this.#call('findRequest', args);
   claim: Store['claim'] = (...args) => this.#call('claim', args);
   append: Store['append'] = (appends: readonly Append[]) => this.#call('append', [packAppends(appends)]);
   read: Store['read'] = (...args) => this.#call('read', args);
@@ -76,6 +75,18 @@ export class SqliteStore implements Store {
   delete: Store['delete'] = (...args) => this.#call('delete', args);
   compact: Store['compact'] = (...args) => this.#call('compact', args);
   sweep: Store['sweep'] = (...args) => this.#call('sweep', args);
+  readChain: Store['readChain'] = (...args) => this.#call('readChain', args);
+  readConversation: Store['readConversation'] = (...args) => this.#call('readConversation', args);
+  findInput: Store['findInput'] = (...args) => this.#call('findInput', args);
+  findItems: Store['findItems'] = (...args) => this.#call('findItems', args);
+  createConversation: Store['createConversation'] = (...args) => this.#call('createConversation', args);
+  findConversation: Store['findConversation'] = (...args) => this.#call('findConversation', args);
+  setMetadata: Store['setMetadata'] = (...args) => this.#call('setMetadata', args);
+  deleteConversation: Store['deleteConversation'] = (...args) => this.#call('deleteConversation', args);
+  addItems: Store['addItems'] = (...args) => this.#call('addItems', args);
+  listItems: Store['listItems'] = (...args) => this.#call('listItems', args);
+  findItem: Store['findItem'] = (...args) => this.#call('findItem', args);
+  deleteItem: Store['deleteItem'] = (...args) => this.#call('deleteItem', args);
 
   async close(): Promise<void> {
     if (this.#dead === undefined) this.#post({ kind: 'close' });

@@ -1,0 +1,51 @@
+import type { FastifyInstance } from 'fastify';
+import { addItemsBody, createConversationBody, updateConversationBody } from '../../protocol/conversation.ts';
+import {
+  addConversationItems,
+  deleteConversationItem,
+  listConversationItems,
+  retrieveConversationItem,
+} from '../../responses/conversation-items.ts';
+import {
+  createConversation,
+  deleteConversation,
+  retrieveConversation,
+  updateConversation,
+} from '../../responses/conversations.ts';
+import type { AppDeps } from '../deps.ts';
+import { parseObject } from '../parse-body.ts';
+import { itemsQuery } from '../query.ts';
+import type { Query } from '../query.ts';
+
+type Route = { Params: { id: string }; Querystring: Query };
+type ItemRoute = { Params: { id: string; item: string }; Querystring: Query };
+
+/** `/v1/conversations` and what is below it */
+export function conversationRoutes(app: FastifyInstance, { responses: deps }: AppDeps): void {
+  app.post('/v1/conversations', async ({ body, projectId }) => {
+    const { metadata, items } = parseObject(createConversationBody, body ?? {}).body;
+    return createConversation(deps, projectId, metadata ?? {}, items ?? []);
+  });
+  app.get<Route>('/v1/conversations/:id', async ({ params, projectId }) =>
+    retrieveConversation(deps, projectId, params.id),
+  );
+  app.post<Route>('/v1/conversations/:id', async ({ params, body, projectId }) =>
+    updateConversation(deps, projectId, params.id, parseObject(updateConversationBody, body ?? {}).body.metadata),
+  );
+  app.delete<Route>('/v1/conversations/:id', async ({ params, projectId }) =>
+    deleteConversation(deps, projectId, params.id),
+  );
+
+  app.post<Route>('/v1/conversations/:id/items', async ({ params, body, projectId }) =>
+    addConversationItems(deps, projectId, params.id, parseObject(addItemsBody, body ?? {}).body.items),
+  );
+  app.get<Route>('/v1/conversations/:id/items', async ({ params, query, projectId }) =>
+    listConversationItems(deps, projectId, params.id, itemsQuery(query)),
+  );
+  app.get<ItemRoute>('/v1/conversations/:id/items/:item', async ({ params, projectId }) =>
+    retrieveConversationItem(deps, projectId, params.id, params.item),
+  );
+  app.delete<ItemRoute>('/v1/conversations/:id/items/:item', async ({ params, projectId }) =>
+    deleteConversationItem(deps, projectId, params.id, params.item),
+  );
+}

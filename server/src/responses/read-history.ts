@@ -1,0 +1,53 @@
+import { apiError } from '../domain/errors.ts';
+import type { Store } from '../domain/ports.ts';
+import type { ConversationPlace, Item } from '../domain/state-store.ts';
+import type { CreateResponseBody } from '../protocol/create-response.ts';
+
+/** What came before a request: the chain of responses it names, or its conversation (design.md §13). */
+
+export type History = {
+  items: Item[];
+  previousResponseId: string | null;
+  conversation: (ConversationPlace & { id: string }) | null;
+};
+
+/** More could not be sent as input either: the body limit of a request is as large by default. */
+const HISTORY_BYTES = 32 * 1024 * 1024;
+
+type Deps = { store: Pick<Store, 'readChain' | 'readConversation'>; clock: { now(): number } };
+type Body = Pick<CreateResponseBody, 'previous_response_id' | 'conversation'>;
+
+export async function readHistory(deps: Deps, projectId: string, body: Body): Promise<History> {
+  const previous = body.previous_response_id ?? null;
+  const conversation = idOf(body.conversation);
+  if (conversation !== null) {
+    if (previous !== null) throw apiError('history_twice');
+    return readConversation(deps, projectId, conversation);
+  }
+  const none: History = { items: [], previousResponseId: null, conversation: null };
+  return previous === null ? none : { ...none, ...(await readChain(deps, projectId, previous)) };
+}
+
+async function readChain(
+  deps: Deps,
+  projectId: string,
+  id: string,
+): Promise<Pick<History, 'items' | 'previousResponseId'>> {
+  const chain = await deps.store.readChain(projectId, id, deps.clock.now(), HISTORY_BYTES);
+  if (chain.outcome === 'broken') throw apiError('previous_response_not_found', { id });
+  if (chain.outcome === 'too_large') throw apiError('history_too_large', { param: 'previous_response_id' });
+  return { items: chain.items, previousResponseId: id };
+}
+
+async function readConversation(deps: Deps, projectId: string, id: string): Promise<History> {
+  const read = await deps.store.readConversation(projectId, id, HISTORY_BYTES);
+  if (read.outcome === 'absent') throw apiError('conversation_not_found', { id });
+  if (read.outcome === 'too_large') throw apiError('history_too_large', { param: 'conversation' });
+  if (read.held) throw apiError('conversation_locked');
+  return { items: read.items, previousResponseId: null, conversation: { ...read.place, id } };
+}
+
+function idOf(conversation: Body['conversation']): string | null {
+  if (typeof conversation === 'string') return conversation;
+  return conversation?.id ?? null;
+}

@@ -1,0 +1,146 @@
+import type { Item, ItemsPage, ItemsQuery, StoredConversation } from '../../domain/state-store.ts';
+import type { Database, Row } from './database.ts';
+import { decodeItem, encodeItem } from './items.ts';
+
+/** Conversations and their items (contract.md §1.8). The order of the items is that of their numbers. */
+
+export function createConversation(
+  db: Database,
+  projectId: string,
+  conversation: StoredConversation,
+  items: readonly Item[],
+): void {
+  const no = db.insert(
+    'insert into conversation (id, project_id, metadata, created_at) values (?, ?, ?, ?)',
+    conversation.id,
+    projectId,
+    encodeMetadata(conversation.metadata),
+    conversation.createdAt,
+  );
+  appendItems(db, no, items);
+}
+
+export function findConversation(db: Database, projectId: string, id: string): StoredConversation | undefined {
+  const row = db.one(
+    'select id, metadata, created_at from conversation where id = ? and project_id = ?',
+    id,
+    projectId,
+  );
+  return row === undefined ? undefined : toConversation(row);
+}
+
+export function setMetadata(
+  db: Database,
+  projectId: string,
+  id: string,
+  metadata: StoredConversation['metadata'],
+): StoredConversation | undefined {
+  const bytes = encodeMetadata(metadata);
+  db.run('update conversation set metadata = ? where id = ? and project_id = ?', bytes, id, projectId);
+  return findConversation(db, projectId, id);
+}
+
+export function deleteConversation(db: Database, projectId: string, id: string): boolean {
+  const no = conversationNo(db, projectId, id);
+  if (no === undefined) return false;
+  db.run('delete from conversation_item where conversation_no = ?', no);
+  db.run('delete from conversation where no = ?', no);
+  return true;
+}
+
+export function addItems(
+  db: Database,
+  projectId: string,
+  id: string,
+  items: readonly Item[],
+): 'added' | 'absent' | 'duplicate' {
+  const no = conversationNo(db, projectId, id);
+  if (no === undefined) return 'absent';
+  if (items.some((item) => itemNo(db, no, item.id) !== undefined)) return 'duplicate';
+  appendItems(db, no, items);
+  return 'added';
+}
+
+export function listItems(db: Database, projectId: string, id: string, query: ItemsQuery): ItemsPage {
+  const no = conversationNo(db, projectId, id);
+  if (no === undefined) return { outcome: 'absent' };
+  const descending = query.order === 'desc';
+  let low = 0;
+  let high = Number.MAX_SAFE_INTEGER;
+  for (const param of ['after', 'before'] as const) {
+    const cursor = query[param];
+    if (cursor === undefined) continue;
+    const place = itemNo(db, no, cursor);
+    if (place === undefined) return { outcome: 'no_cursor', param };
+    if ((param === 'after') === descending) high = place;
+    else low = place;
+  }
+  const rows = db.all(
+    `select item from conversation_item where conversation_no = ? and no > ? and no < ?
+      order by no ${descending ? 'desc' : 'asc'} limit ?`,
+    no,
+    low,
+    high,
+    query.limit + 1,
+  );
+  const items = rows.slice(0, query.limit).map((row) => decodeItem(row['item']));
+  return { outcome: 'page', items, hasMore: rows.length > query.limit };
+}
+
+export function findItem(db: Database, projectId: string, id: string, itemId: string): Item | undefined {
+  const no = conversationNo(db, projectId, id);
+  if (no === undefined) return undefined;
+  const row = db.one('select item from conversation_item where id = ? and conversation_no = ?', itemId, no);
+  return row === undefined ? undefined : decodeItem(row['item']);
+}
+
+export function deleteItem(db: Database, projectId: string, id: string, itemId: string): boolean {
+  const no = conversationNo(db, projectId, id);
+  if (no === undefined) return false;
+  return db.run('delete from conversation_item where id = ? and conversation_no = ?', itemId, no) > 0;
+}
+
+/**
+ * What a response that has ended adds to its conversation, in the transaction of its end. Nothing, when the
+ * conversation was deleted meanwhile; an item that is there already keeps its place.
+ */
+export function addTurn(db: Database, conversation: number, items: readonly Item[]): void {
+  if (db.one('select 1 from conversation where no = ?', conversation) !== undefined) {
+    appendItems(db, conversation, items);
+  }
+}
+
+export function conversationNo(db: Database, projectId: string, id: string): number | undefined {
+  const row = db.one('select no from conversation where id = ? and project_id = ?', id, projectId);
+  return row === undefined ? undefined : Number(row['no']);
+}
+
+function itemNo(db: Database, conversation: number, id: string): number | undefined {
+  const row = db.one('select no from conversation_item where id = ? and conversation_no = ?', id, conversation);
+  return row === undefined ? undefined : Number(row['no']);
+}
+
+function appendItems(db: Database, conversation: number, items: readonly Item[]): void {
+  for (const item of items) {
+    db.run(
+      'insert into conversation_item (conversation_no, id, item) values (?, ?, ?) on conflict do nothing',
+      conversation,
+      item.id,
+      encodeItem(item),
+    );
+  }
+}
+
+function encodeMetadata(metadata: StoredConversation['metadata']): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(metadata));
+}
+
+function toConversation(row: Row): StoredConversation {
+  const bytes = row['metadata'];
+  if (!(bytes instanceof Uint8Array)) throw new TypeError('metadata is not a blob');
+  return {
+    id: String(row['id']),
+    createdAt: Number(row['created_at']),
+    metadata: JSON.parse(new TextDecoder().decode(bytes)) as StoredConversation['metadata'], // written by encodeMetadata
+  };
+}

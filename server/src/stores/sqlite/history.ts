@@ -1,0 +1,93 @@
+import type { Chain, ConversationContext, ConversationPlace, Item } from '../../domain/state-store.ts';
+import { conversationNo } from './conversations.ts';
+import type { Database, Row } from './database.ts';
+import { decodeItem } from './items.ts';
+import { VISIBLE, decodeOutput, decodeRequest, placeOf } from './rows.ts';
+
+/** What came before a request: the chain of responses it names, or its conversation. */
+
+type Link = { input: Item[]; output: Item[] };
+
+export function readChain(db: Database, projectId: string, id: string, now: number, maxBytes: number): Chain {
+  const links: Link[] = [];
+  let bytes = 0;
+  for (let next: string | null = id; next !== null;) {
+    const row = db.one(
+      `select status, request, snapshot, previous_response_id, conversation_no, conversation_up_to
+         from response where ${VISIBLE}`,
+      next,
+      projectId,
+      now,
+    );
+    if (row === undefined || (row['status'] !== 'completed' && row['status'] !== 'incomplete')) {
+      return { outcome: 'broken' };
+    }
+    bytes += sizeOf(row['request']) + sizeOf(row['snapshot']);
+    if (bytes > maxBytes) return { outcome: 'too_large' };
+    links.push({ input: decodeRequest(row['request']).inputItems, output: decodeOutput(row['snapshot']) });
+    const place = placeOf(row);
+    if (place !== null) {
+      const before = itemsUpTo(db, place);
+      if (before === undefined) return { outcome: 'broken' };
+      links.push({ input: before, output: [] });
+    }
+    next = typeof row['previous_response_id'] === 'string' ? row['previous_response_id'] : null;
+  }
+  return { outcome: 'read', items: links.toReversed().flatMap(({ input, output }) => [...input, ...output]) };
+}
+
+export function readConversation(db: Database, projectId: string, id: string, maxBytes: number): ConversationContext {
+  const no = conversationNo(db, projectId, id);
+  if (no === undefined) return { outcome: 'absent' };
+  const size = db.one('select sum(length(item)) as size from conversation_item where conversation_no = ?', no);
+  if (Number(size?.['size'] ?? 0) > maxBytes) return { outcome: 'too_large' };
+  const place = { no, upTo: newestItem(db, no) };
+  return { outcome: 'read', items: itemsUpTo(db, place) ?? [], place, held: isHeld(db, no) };
+}
+
+export function findInput(db: Database, projectId: string, id: string, now: number): Item[] | undefined {
+  const row = db.one(
+    `select request, previous_response_id, conversation_no, conversation_up_to from response where ${VISIBLE}`,
+    id,
+    projectId,
+    now,
+  );
+  if (row === undefined) return undefined;
+  return [...before(db, projectId, row, now), ...decodeRequest(row['request']).inputItems];
+}
+
+function before(db: Database, projectId: string, row: Row, now: number): Item[] {
+  const place = placeOf(row);
+  if (place !== null) return itemsUpTo(db, place) ?? [];
+  const previous = row['previous_response_id'];
+  if (typeof previous !== 'string') return [];
+  const chain = readChain(db, projectId, previous, now, Number.MAX_SAFE_INTEGER);
+  return chain.outcome === 'read' ? chain.items : [];
+}
+
+/** Whether an unfinished background response will add to the conversation. */
+export function isHeld(db: Database, conversation: number): boolean {
+  return (
+    db.one(
+      "select 1 from response where conversation_no = ? and status in ('queued', 'in_progress') limit 1",
+      conversation,
+    ) !== undefined
+  );
+}
+
+export function newestItem(db: Database, conversation: number): number {
+  const row = db.one('select max(no) as newest from conversation_item where conversation_no = ?', conversation);
+  return Number(row?.['newest'] ?? 0);
+}
+
+/** Undefined when the conversation was deleted. */
+function itemsUpTo(db: Database, { no, upTo }: ConversationPlace): Item[] | undefined {
+  if (db.one('select 1 from conversation where no = ?', no) === undefined) return undefined;
+  return db
+    .all('select item from conversation_item where conversation_no = ? and no <= ? order by no', no, upTo)
+    .map((row) => decodeItem(row['item']));
+}
+
+function sizeOf(bytes: unknown): number {
+  return bytes instanceof Uint8Array ? bytes.length : 0;
+}
