@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { SqliteStore } from '../../server/src/stores/sqlite/store.ts';
 import { storeConformance } from './conformance.ts';
+import type { StoreHarness } from './conformance.ts';
+import { stateConformance } from './state-conformance.ts';
 
-storeConformance('sqlite', async () => {
+async function open(): Promise<StoreHarness> {
   const directory = await mkdtemp(join(tmpdir(), 'holt-store-'));
   let store = await SqliteStore.open(directory);
   return {
@@ -21,7 +23,10 @@ storeConformance('sqlite', async () => {
       await rm(directory, { recursive: true });
     },
   };
-});
+}
+
+storeConformance('sqlite', open);
+stateConformance('sqlite', open);
 
 test('a closed store refuses instead of hanging', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'holt-store-'));
