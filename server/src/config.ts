@@ -58,6 +58,8 @@ export type ModelConfig = { provider: string; /** Undefined: the name the client
 export type Config = Omit<z.infer<typeof fileSchema>, 'models'> & {
   models: Record<string, ModelConfig>;
   apiKey: string | undefined;
+  /** What seals encrypted content: the newest first. Empty: a secret of the data directory's own. */
+  secrets: string[];
   proxy: { http?: string; https?: string; no?: string };
 };
 
@@ -169,6 +171,7 @@ function merge(file: z.infer<typeof fileSchema>, flags: Flags, env: Environment)
       Object.entries(file.models).map(([name, target]) => [name, toModel(target, file.providers)]),
     ),
     apiKey: nonEmpty(env['HOLT_API_KEY']),
+    secrets: secretsOf(env['HOLT_SECRET']),
     proxy: proxyOf(env),
   };
   if (flags.host !== undefined) config.server.host = flags.host;
@@ -178,6 +181,19 @@ function merge(file: z.infer<typeof fileSchema>, flags: Flags, env: Environment)
   if (flags.upstream !== undefined) addUpstream(config, flags.upstream, nonEmpty(env['HOLT_UPSTREAM_API_KEY']));
   if (Object.keys(config.models).length === 0) bindByDefault(config);
   return config;
+}
+
+/** Shorter ones can be guessed. */
+const SECRET_LENGTH = 16;
+
+/** Several, with commas between: the first seals, all of them open. */
+function secretsOf(text: string | undefined): string[] {
+  const secrets = (text ?? '').split(',').map((secret) => secret.trim());
+  const given = secrets.filter((secret) => secret !== '');
+  if (given.some((secret) => secret.length < SECRET_LENGTH)) {
+    throw new ConfigError(`HOLT_SECRET: each secret needs at least ${SECRET_LENGTH} characters`);
+  }
+  return given;
 }
 
 function toModel(target: z.infer<typeof modelSchema>, providers: Record<string, ProviderConfig>): ModelConfig {

@@ -10,6 +10,7 @@ import { makeLogger } from './logger.ts';
 import { bindModels } from './models.ts';
 import { createChatProvider } from './providers/chat/provider.ts';
 import { createScriptedProvider } from './providers/scripted/provider.ts';
+import { makeSeal, secretOf } from './seal.ts';
 import { SqliteStore } from './stores/sqlite/store.ts';
 import { Maintenance } from './worker/maintenance.ts';
 import { Worker } from './worker/worker.ts';
@@ -54,8 +55,10 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
   );
   const models = bindModels(config.models, providers);
   const hints = new LocalHints(clock);
+  const [newest, ...older] = config.secrets;
+  const seal = makeSeal(newest === undefined ? [await secretOf(config.store.data)] : [newest, ...older]);
   const worker = new Worker(
-    { store, hints, models, clock, ids, random: overrides.random ?? Math.random, log },
+    { store, hints, models, seal, clock, ids, random: overrides.random ?? Math.random, log },
     {
       concurrency: config.worker.concurrency,
       maxAttempts: config.recovery.max_attempts,
@@ -81,6 +84,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
       hints,
       runs: worker,
       models,
+      seal,
       clock,
       ids,
       log,

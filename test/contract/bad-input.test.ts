@@ -494,11 +494,6 @@ describe('what is not served is a 400 that names it', () => {
     ['image', { image: {} }, unsupported('image')],
     ['access_programs', { access_programs: ['x'] }, unsupported('access_programs')],
     ['truncation auto', { truncation: 'auto' }, { code: 'unsupported_value', param: 'truncation' }],
-    [
-      'encrypted reasoning',
-      { include: ['message.input_image.image_url', 'reasoning.encrypted_content'] },
-      { code: 'unsupported_value', param: 'include[1]' },
-    ],
     ...[
       'web_search',
       'file_search',
@@ -529,7 +524,7 @@ describe('what is not served is a 400 that names it', () => {
       { tools: [{ type: 'function', name: 'f' }], tool_choice: { type: 'web_search' } },
       { param: 'tool_choice.type' },
     ],
-    ...['computer_call', 'web_search_call', 'mcp_call', 'compaction', 'nonsense'].map((type): Row => [
+    ...['computer_call', 'web_search_call', 'mcp_call', 'nonsense'].map((type): Row => [
       `an item of type ${type}`,
       { input: [{ type, id: 'x' }] },
       { code: 'unsupported_value', param: 'input[0].type' },

@@ -1,5 +1,5 @@
 import type { ResponseEvent } from '../protocol/events.ts';
-import type { ContentPart, OutputItem, OutputTextPart } from '../protocol/items.ts';
+import type { ContentPart, OutputItem, OutputReasoning, OutputTextPart } from '../protocol/items.ts';
 import type { Response, ResponseErrorCode, Usage } from '../protocol/response.ts';
 import { emptyPart, partText } from './chunk-references.ts';
 import type { Fold } from './fold.ts';
@@ -23,6 +23,7 @@ export class Assembler {
   readonly #fold: Fold;
   readonly #ids: Ids;
   readonly #clock: Clock;
+  readonly #sealReasoning: ((item: OutputReasoning) => string) | undefined;
   #emitted: ResponseEvent[] = [];
   #calls = new Map<string, ToolCall>();
   #usage: Usage | null = null;
@@ -30,10 +31,12 @@ export class Assembler {
   /** Whitespace after a tool call, shown only if text follows it (upstream.md §2c.9). */
   #heldWhitespace = '';
 
-  constructor(fold: Fold, ids: Ids, clock: Clock) {
+  /** @param sealReasoning makes the `encrypted_content` of a reasoning item that is done; none without it */
+  constructor(fold: Fold, ids: Ids, clock: Clock, sealReasoning?: (item: OutputReasoning) => string) {
     this.#fold = fold;
     this.#ids = ids;
     this.#clock = clock;
+    this.#sealReasoning = sealReasoning;
   }
 
   /** The events since the last call, numbered. */
@@ -347,8 +350,13 @@ export class Assembler {
       type: 'response.output_item.done',
       sequence_number: this.#next,
       output_index: index,
-      item: { ...item, status },
+      item: { ...item, status, ...this.#sealed(item) },
     });
+  }
+
+  #sealed(item: OutputItem): Pick<OutputReasoning, 'encrypted_content'> {
+    if (item.type !== 'reasoning' || this.#sealReasoning === undefined) return {};
+    return { encrypted_content: this.#sealReasoning(item) };
   }
 
   #closeArguments(index: number, status: Closing): void {

@@ -179,6 +179,12 @@ export const ERRORS = {
     param: 'items',
     message: 'The conversation has an item of one of these ids already.',
   },
+  compaction_unreadable: {
+    status: 400,
+    type: invalid,
+    code: 'invalid_encrypted_content',
+    message: 'This compaction was not made by this server, or its secret is no longer known here.',
+  },
   referenced_item_not_found: {
     status: 404,
     type: invalid,

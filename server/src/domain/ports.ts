@@ -26,7 +26,7 @@ export interface Ids {
   /** `resp_` + 12 hex of `createdAt` (ms) + `00` + 36 hex random: ids sort by time (design.md §5). */
   response(createdAt: number): string;
   /** `<prefix>_` + 48 hex random. */
-  item(prefix: 'msg' | 'fc' | 'rs' | 'call' | 'conv'): string;
+  item(prefix: 'msg' | 'fc' | 'rs' | 'call' | 'conv' | 'cmp'): string;
   request(): string;
   worker(): string;
 }

@@ -61,8 +61,18 @@ const ITEMS = [message, functionCall, functionCallOutput, reasoning] as const;
 export const inputItem = z.preprocess(withType, z.discriminatedUnion('type', ITEMS));
 export type InputItem = z.infer<typeof inputItem>;
 
+/** A longer conversation in a form that only this server can read (contract.md §1.7). */
+const compaction = z.object({
+  type: z.literal('compaction'),
+  id: z.string().nullish(),
+  encrypted_content: z.string().min(1),
+});
+
+/** An item as it is kept and listed. */
+export type StoredItem = InputItem | z.infer<typeof compaction>;
+
 /** What a request may say instead of an item; what a reference stands for is put in its place before anybody sees it. */
-export const requestItem = z.preprocess(withType, z.discriminatedUnion('type', [...ITEMS, itemReference]));
+export const requestItem = z.preprocess(withType, z.discriminatedUnion('type', [...ITEMS, compaction, itemReference]));
 export type RequestItem = z.infer<typeof requestItem>;
 
 function withType(value: unknown): unknown {
@@ -108,5 +118,7 @@ export type OutputReasoning = {
   status: ItemStatus;
   summary: SummaryTextPart[];
   content: ReasoningTextPart[];
+  /** Only in finished items, and only when it was asked for. */
+  encrypted_content?: string;
 };
 export type OutputItem = OutputMessage | OutputFunctionCall | OutputReasoning;

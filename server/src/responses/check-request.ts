@@ -53,13 +53,6 @@ export function checkRequest(raw: object, body: CreateResponseBody, strict: bool
   if (body.truncation === 'auto') {
     throw apiError('unsupported_value', { param: 'truncation', reason: "supports only 'disabled'" });
   }
-  const sealed = body.include?.indexOf('reasoning.encrypted_content') ?? -1;
-  if (sealed >= 0) {
-    throw apiError('unsupported_value', {
-      param: `include[${sealed}]`,
-      reason: 'does not support reasoning.encrypted_content in this version',
-    });
-  }
   checkTools(body);
 }
 

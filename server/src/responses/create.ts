@@ -4,15 +4,15 @@ import { endedState } from '../domain/ended-state.ts';
 import { apiError } from '../domain/errors.ts';
 import { Fold } from '../domain/fold.ts';
 import type { ModelBinding, NewResponse, RunSpec, StoredRequest } from '../domain/ports.ts';
-import type { Item } from '../domain/state-store.ts';
 import type { CreateResponseBody } from '../protocol/create-response.ts';
+import type { InputItem } from '../protocol/items.ts';
 import type { ResponseEvent } from '../protocol/events.ts';
 import type { Response } from '../protocol/response.ts';
 import { checkRequest } from './check-request.ts';
 import type { ResponsesDeps } from './deps.ts';
 import { expandInput } from './expand-input.ts';
 import { initialResponse } from './initial-response.ts';
-import { readHistory } from './read-history.ts';
+import { openTurn, readHistory } from './read-history.ts';
 import type { History } from './read-history.ts';
 import { tail } from './tail.ts';
 
@@ -47,13 +47,14 @@ export async function createResponse(
   if (binding === undefined) throw apiError('model_not_found', { model });
   const history = await readHistory(deps, projectId, body);
   const inputItems = await expandInput(deps, projectId, body.input ?? '', history.items);
-  binding.provider.check(body, inputItems, history.items);
+  const turn = openTurn(deps.seal, projectId, history, inputItems);
+  binding.provider.check(body, turn.input, turn.before);
 
   const createdAt = deps.clock.now();
   const id = deps.ids.response(createdAt);
   const response = initialResponse(id, createdAt, body, model, history);
   const request: StoredRequest = { body, upstreamModel: binding.upstreamModel, inputItems };
-  const spec = specOf(projectId, response, binding, request, history.items);
+  const spec = specOf(projectId, response, binding, request, [...turn.before, ...turn.input]);
   const made = { deps, body, spec, request, history, createdAt };
   return response.background ? createInBackground(made, signal) : createInForeground(made, signal);
 }
@@ -72,7 +73,7 @@ function specOf(
   response: Response,
   binding: ModelBinding,
   request: StoredRequest,
-  history: readonly Item[],
+  items: InputItem[],
 ): RunSpec {
   return {
     id: response.id,
@@ -84,7 +85,7 @@ function specOf(
     turn: {
       model: request.upstreamModel,
       instructions: request.body.instructions ?? null,
-      items: [...history, ...request.inputItems],
+      items,
       request: request.body,
       idempotencyKey: response.id,
     },

@@ -1,4 +1,5 @@
 import type { Clock, Hints, Ids, Log, Models, Runs, Store } from '../domain/ports.ts';
+import type { Seal } from '../domain/seal.ts';
 
 /** What the verbs are made of; each takes the part it needs. */
 export type ResponsesDeps = {
@@ -6,6 +7,7 @@ export type ResponsesDeps = {
   hints: Hints;
   runs: Runs;
   models: Models;
+  seal: Seal;
   clock: Clock;
   ids: Ids;
   log: Log;

@@ -2,7 +2,7 @@ import { apiError } from '../domain/errors.ts';
 import type { Ids, Store } from '../domain/ports.ts';
 import type { Item } from '../domain/state-store.ts';
 import type { CreateResponseBody } from '../protocol/create-response.ts';
-import type { InputItem, RequestItem } from '../protocol/items.ts';
+import type { RequestItem, StoredItem } from '../protocol/items.ts';
 
 type Deps = { store: Pick<Store, 'findItems'>; ids: Ids; clock: { now(): number } };
 
@@ -53,7 +53,7 @@ async function findReferenced(
   return found;
 }
 
-function withId(item: InputItem, ids: Ids): Item {
+function withId(item: StoredItem, ids: Ids): Item {
   switch (item.type) {
     case 'message':
       return {
@@ -74,5 +74,7 @@ function withId(item: InputItem, ids: Ids): Item {
       return { ...item, id: item.id ?? ids.item('fc'), status: item.status ?? 'completed' };
     case 'reasoning':
       return { ...item, id: item.id ?? ids.item('rs') };
+    case 'compaction':
+      return { ...item, id: item.id ?? ids.item('cmp') };
   }
 }

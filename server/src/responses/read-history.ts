@@ -1,7 +1,10 @@
 import { apiError } from '../domain/errors.ts';
 import type { Store } from '../domain/ports.ts';
+import { openItems } from '../domain/seal.ts';
+import type { Seal } from '../domain/seal.ts';
 import type { ConversationPlace, Item } from '../domain/state-store.ts';
 import type { CreateResponseBody } from '../protocol/create-response.ts';
+import type { InputItem } from '../protocol/items.ts';
 
 /** What came before a request: the chain of responses it names, or its conversation (design.md §13). */
 
@@ -45,6 +48,20 @@ async function readConversation(deps: Deps, projectId: string, id: string): Prom
   if (read.outcome === 'too_large') throw apiError('history_too_large', { param: 'conversation' });
   if (read.held) throw apiError('conversation_locked');
   return { items: read.items, previousResponseId: null, conversation: { ...read.place, id } };
+}
+
+/** What a provider is given: what came before, and the request's own items. */
+export function openTurn(
+  seal: Seal,
+  projectId: string,
+  history: History,
+  inputItems: readonly Item[],
+): { before: InputItem[]; input: InputItem[] } {
+  const source = history.conversation === null ? 'previous_response_id' : 'conversation';
+  return {
+    before: openItems(seal, projectId, history.items, source),
+    input: openItems(seal, projectId, inputItems, 'input'),
+  };
 }
 
 function idOf(conversation: Body['conversation']): string | null {

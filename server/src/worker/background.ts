@@ -1,6 +1,8 @@
 import { Assembler } from '../domain/assembler.ts';
 import type { Fold } from '../domain/fold.ts';
 import type { Clock, Ids, Log, Provider, Random, Slot, Tail, Turn } from '../domain/ports.ts';
+import { reasoningSealer } from '../domain/seal.ts';
+import type { Seal } from '../domain/seal.ts';
 import type { Item } from '../domain/state-store.ts';
 import type { Appender } from './appender.ts';
 import { endOf } from './end-of.ts';
@@ -11,6 +13,7 @@ import { StoredLog } from './stored-log.ts';
 
 export type BackgroundDeps = {
   appender: Appender;
+  seal: Seal;
   clock: Clock;
   ids: Ids;
   random: Random;
@@ -79,7 +82,9 @@ export class Background {
   }
 
   async #run(spec: BackgroundSpec): Promise<void> {
-    const assembler = new Assembler(spec.begun, this.#deps.ids, this.#deps.clock);
+    const { seal, ids, clock } = this.#deps;
+    const sealReasoning = reasoningSealer(seal, spec.projectId, spec.turn.request);
+    const assembler = new Assembler(spec.begun, ids, clock, sealReasoning);
     await runResponse(this.#deps, {
       id: spec.id,
       assembler,

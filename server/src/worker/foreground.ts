@@ -2,6 +2,8 @@ import { Assembler } from '../domain/assembler.ts';
 import { apiError } from '../domain/errors.ts';
 import { Fold } from '../domain/fold.ts';
 import type { Clock, CommitEnd, ForegroundRun, Ids, Log, Random, RunSpec, Slot } from '../domain/ports.ts';
+import { reasoningSealer } from '../domain/seal.ts';
+import type { Seal } from '../domain/seal.ts';
 import { isEnded } from '../domain/status.ts';
 import type { UpstreamFailure } from '../domain/upstream-event.ts';
 import type { ResponseEvent } from '../protocol/events.ts';
@@ -17,7 +19,7 @@ import { waitMs } from '../domain/wait.ts';
 /** What a slow reader may leave unread before the upstream is paused, characters. */
 const UNREAD_LIMIT = 1 << 20;
 
-type Deps = { clock: Clock; ids: Ids; random: Random; log: Log; outputLimit: number };
+type Deps = { seal: Seal; clock: Clock; ids: Ids; random: Random; log: Log; outputLimit: number };
 
 export class Foreground implements ForegroundRun {
   readonly ended: Promise<Response>;
@@ -40,7 +42,8 @@ export class Foreground implements ForegroundRun {
     this.#deps = deps;
     this.#commit = commit;
     this.#stream = spec.stream;
-    this.#assembler = new Assembler(new Fold(), deps.ids, deps.clock);
+    const sealReasoning = reasoningSealer(deps.seal, spec.projectId, spec.turn.request);
+    this.#assembler = new Assembler(new Fold(), deps.ids, deps.clock, sealReasoning);
     this.#assembler.begin(spec.response, true);
     this.ended = this.#ended.promise;
     // Whoever does not ask for an end must not be hit by its rejection.

@@ -1,6 +1,9 @@
 import { Assembler } from '../domain/assembler.ts';
 import { encodeInProgress } from '../domain/chunk-codec.ts';
 import type { Fold } from '../domain/fold.ts';
+import { ApiError } from '../domain/errors.ts';
+import { openItems } from '../domain/seal.ts';
+import type { Seal } from '../domain/seal.ts';
 import { StoreUnavailable } from '../domain/ports.ts';
 import type {
   Clock,
@@ -47,6 +50,7 @@ export type WorkerDeps = {
   store: Store;
   hints: Hints;
   models: Models;
+  seal: Seal;
   clock: Clock;
   ids: Ids;
   random: Random;
@@ -285,12 +289,17 @@ export class Worker implements Runs {
         return;
       }
       const { inputItems } = owned.request;
-      const run = this.#register({ id, projectId, inputItems, turn: turnOf(owned), provider, slot, begun, tail });
+      const turn = turnOf(this.#deps.seal, owned);
+      const run = this.#register({ id, projectId, inputItems, turn, provider, slot, begun, tail });
       run.created(owned.no);
       this.#deps.hints.announce(id, {});
     } catch (error) {
       slot.release();
-      throw error;
+      if (!(error instanceof ApiError)) throw error;
+      // What the request holds can't be read any more: its secret is no longer known.
+      await this.#close(owned, (assembler) => {
+        assembler.fail('server_error', error.message);
+      });
     }
   }
 
@@ -320,12 +329,12 @@ export class Worker implements Runs {
   }
 }
 
-function turnOf(owned: OwnedResponse): Turn {
+function turnOf(seal: Seal, owned: OwnedResponse): Turn {
   const { body, upstreamModel, inputItems } = owned.request;
   return {
     model: upstreamModel,
     instructions: body.instructions ?? null,
-    items: [...owned.history, ...inputItems],
+    items: openItems(seal, owned.projectId, [...owned.history, ...inputItems], 'input'),
     request: body,
     idempotencyKey: owned.id,
   };
