@@ -32,6 +32,8 @@ const ALLOWED: Record<string, readonly string[]> = {
     'stores/sqlite',
     'worker',
     'node:',
+    'gpt-tokenizer/encoding/o200k_base',
+    'gpt-tokenizer/encoding/cl100k_base',
     'pino',
     'yaml',
     'zod',

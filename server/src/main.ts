@@ -12,6 +12,7 @@ import { createChatProvider } from './providers/chat/provider.ts';
 import { createScriptedProvider } from './providers/scripted/provider.ts';
 import { makeSeal, secretOf } from './seal.ts';
 import { SqliteStore } from './stores/sqlite/store.ts';
+import { makeTokenizer } from './tokenizer.ts';
 import { Maintenance } from './worker/maintenance.ts';
 import { Worker } from './worker/worker.ts';
 
@@ -85,6 +86,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
       runs: worker,
       models,
       seal,
+      tokenizer: makeTokenizer(),
       clock,
       ids,
       log,

@@ -83,6 +83,12 @@ export interface Models {
   list(signal: AbortSignal): Promise<Model[]>;
 }
 
+/** Counts what a text costs a model, as well as can be known. */
+export interface Tokenizer {
+  /** @param model the upstream's own name of it. Rejects when `signal` aborts. */
+  count(text: string, model: string, signal: AbortSignal): Promise<number>;
+}
+
 // ---------------------------------------------------------------- store
 
 /** What the store keeps of a request: enough to run it again and to list its input. */

@@ -14,6 +14,7 @@ import { modelRoutes } from './routes/models.ts';
 import { conversationRoutes } from './routes/conversations.ts';
 import { createResponseRoute } from './routes/create-response.ts';
 import { getResponseRoutes } from './routes/get-response.ts';
+import { prepareInputRoutes } from './routes/prepare-input.ts';
 import { endResponseRoutes } from './routes/end-response.ts';
 
 /** The HTTP server: every route, every header, every error. */
@@ -100,6 +101,7 @@ export function makeApp(deps: AppDeps): FastifyInstance {
   healthRoutes(app, deps);
   modelRoutes(app, deps);
   createResponseRoute(app, deps);
+  prepareInputRoutes(app, deps);
   getResponseRoutes(app, deps);
   conversationRoutes(app, deps);
   endResponseRoutes(app, deps);

@@ -36,7 +36,7 @@ const UNSERVED: Partial<Record<keyof CreateResponseBody, string>> = {
 
 /** @param raw the body as it came, for its unknown keys */
 export function checkRequest(raw: object, body: CreateResponseBody, strict: boolean, log: Log): void {
-  checkKeys(raw, strict, log);
+  checkKeys(raw, createResponseBody.shape, strict, log);
   for (const [key, reason] of Object.entries(UNSERVED)) {
     const value = body[key as keyof CreateResponseBody];
     if (value !== null && value !== undefined) throw apiError('unsupported_parameter', { param: key, reason });
@@ -56,8 +56,9 @@ export function checkRequest(raw: object, body: CreateResponseBody, strict: bool
   checkTools(body);
 }
 
-function checkKeys(raw: object, strict: boolean, log: Log): void {
-  const unknown = Object.keys(raw).filter((key) => !Object.hasOwn(createResponseBody.shape, key));
+/** Keys that the schema does not know: a 400 in strict mode and for names that promise an effect, else a log line. */
+export function checkKeys(raw: object, shape: object, strict: boolean, log: Log): void {
+  const unknown = Object.keys(raw).filter((key) => !Object.hasOwn(shape, key));
   for (const key of unknown) {
     if (strict || FOREIGN.includes(key)) throw apiError('unknown_parameter', { param: key });
   }

@@ -14,6 +14,7 @@ import { expandInput } from './expand-input.ts';
 import { initialResponse } from './initial-response.ts';
 import { openTurn, readHistory } from './read-history.ts';
 import type { History } from './read-history.ts';
+import { QUEUE_RETRY_SECONDS, reserveSlot } from './reserve-slot.ts';
 import { tail } from './tail.ts';
 
 /**
@@ -138,14 +139,9 @@ async function commit(made: Made, owned: boolean, events: readonly ResponseEvent
   return result.no;
 }
 
-/** A queue that is full stays so for a while; the official clients wait at most a minute. */
-const QUEUE_RETRY_SECONDS = 5;
-
 async function createInForeground(made: Made, signal: AbortSignal): Promise<Created> {
   const { deps, body, spec, request } = made;
-  const { foregroundWaitMs, concurrency } = deps.settings;
-  const slot = await deps.runs.reserve(foregroundWaitMs, signal);
-  if (slot === undefined) throw apiError('no_free_slot', { concurrency, retryAfter: QUEUE_RETRY_SECONDS });
+  const slot = await reserveSlot(deps, signal);
   const run = deps.runs.startForeground(spec, slot, async (response, status) => {
     if (!response.store) return;
     const end = { ...endedState(response, status, request.inputItems), doneAt: deps.clock.now() };

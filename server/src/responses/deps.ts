@@ -1,4 +1,4 @@
-import type { Clock, Hints, Ids, Log, Models, Runs, Store } from '../domain/ports.ts';
+import type { Clock, Hints, Ids, Log, Models, Runs, Store, Tokenizer } from '../domain/ports.ts';
 import type { Seal } from '../domain/seal.ts';
 
 /** What the verbs are made of; each takes the part it needs. */
@@ -8,6 +8,7 @@ export type ResponsesDeps = {
   runs: Runs;
   models: Models;
   seal: Seal;
+  tokenizer: Tokenizer;
   clock: Clock;
   ids: Ids;
   log: Log;

@@ -18,14 +18,20 @@ export type History = {
 const HISTORY_BYTES = 32 * 1024 * 1024;
 
 type Deps = { store: Pick<Store, 'readChain' | 'readConversation'>; clock: { now(): number } };
-type Body = Pick<CreateResponseBody, 'previous_response_id' | 'conversation'>;
+type Body = Partial<Pick<CreateResponseBody, 'previous_response_id' | 'conversation'>>;
 
-export async function readHistory(deps: Deps, projectId: string, body: Body): Promise<History> {
+/** @param options.mayBeHeld true for who only looks: a conversation that somebody holds can be read all the same */
+export async function readHistory(
+  deps: Deps,
+  projectId: string,
+  body: Body,
+  options: { mayBeHeld?: boolean } = {},
+): Promise<History> {
   const previous = body.previous_response_id ?? null;
   const conversation = idOf(body.conversation);
   if (conversation !== null) {
     if (previous !== null) throw apiError('history_twice');
-    return readConversation(deps, projectId, conversation);
+    return readConversation(deps, projectId, conversation, options.mayBeHeld ?? false);
   }
   const none: History = { items: [], previousResponseId: null, conversation: null };
   return previous === null ? none : { ...none, ...(await readChain(deps, projectId, previous)) };
@@ -42,11 +48,11 @@ async function readChain(
   return { items: chain.items, previousResponseId: id };
 }
 
-async function readConversation(deps: Deps, projectId: string, id: string): Promise<History> {
+async function readConversation(deps: Deps, projectId: string, id: string, mayBeHeld: boolean): Promise<History> {
   const read = await deps.store.readConversation(projectId, id, HISTORY_BYTES);
   if (read.outcome === 'absent') throw apiError('conversation_not_found', { id });
   if (read.outcome === 'too_large') throw apiError('history_too_large', { param: 'conversation' });
-  if (read.held) throw apiError('conversation_locked');
+  if (read.held && !mayBeHeld) throw apiError('conversation_locked');
   return { items: read.items, previousResponseId: null, conversation: { ...read.place, id } };
 }
 

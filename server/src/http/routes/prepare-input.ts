@@ -1,0 +1,25 @@
+import type { FastifyInstance } from 'fastify';
+import { compactBody } from '../../protocol/compaction.ts';
+import { countTokensBody } from '../../protocol/input-tokens.ts';
+import { checkKeys } from '../../responses/check-request.ts';
+import { compactConversation } from '../../responses/compact.ts';
+import { countInputTokens } from '../../responses/count-input-tokens.ts';
+import type { AppDeps } from '../deps.ts';
+import { parseObject } from '../parse-body.ts';
+import { clientSignal } from '../request.ts';
+
+/** `POST /v1/responses/input_tokens` and `POST /v1/responses/compact` */
+export function prepareInputRoutes(app: FastifyInstance, deps: AppDeps): void {
+  const { log, settings } = deps.responses;
+  const { strict } = settings;
+  app.post('/v1/responses/input_tokens', async (request, reply) => {
+    const { raw, body } = parseObject(countTokensBody, request.body ?? {});
+    checkKeys(raw, countTokensBody.shape, strict, log);
+    return countInputTokens(deps.responses, request.projectId, body, clientSignal(reply));
+  });
+  app.post('/v1/responses/compact', async (request, reply) => {
+    const { raw, body } = parseObject(compactBody, request.body ?? {});
+    checkKeys(raw, compactBody.shape, strict, log);
+    return compactConversation(deps.responses, request.projectId, body, clientSignal(reply));
+  });
+}

@@ -1,0 +1,89 @@
+import { apiError } from '../domain/errors.ts';
+import type { CreateResponseBody } from '../protocol/create-response.ts';
+import type { InputContent, InputItem } from '../protocol/items.ts';
+import type { CountTokensBody, InputTokens } from '../protocol/input-tokens.ts';
+import type { ResponsesDeps } from './deps.ts';
+import { expandInput } from './expand-input.ts';
+import { openTurn, readHistory } from './read-history.ts';
+
+/** `POST /v1/responses/input_tokens`: what a request with this body would count (contract.md §1.6). */
+
+type Deps = Pick<ResponsesDeps, 'store' | 'ids' | 'clock' | 'seal' | 'models' | 'tokenizer'>;
+
+/** What a chat template puts around each message, and before the answer, as OpenAI documents it for its models. */
+const AROUND_MESSAGE = 3;
+const BEFORE_ANSWER = 3;
+/** OpenAI's figures for an image: one tile in low detail, and a square of 1,024 pixels otherwise. */
+const IMAGE_LOW = 85;
+const IMAGE_HIGH = 765;
+
+/** What an input is made of, as far as it can be counted. */
+type Countable = { texts: string[]; tokens: number };
+
+export async function countInputTokens(
+  deps: Deps,
+  projectId: string,
+  body: CountTokensBody,
+  signal: AbortSignal,
+): Promise<InputTokens> {
+  const model = body.model ?? '';
+  if (model === '') throw apiError('missing_required_parameter', { param: 'model' });
+  const binding = deps.models.resolve(model);
+  if (binding === undefined) throw apiError('model_not_found', { model });
+  const history = await readHistory(deps, projectId, body, { mayBeHeld: true });
+  const inputItems = await expandInput(deps, projectId, body.input ?? [], history.items);
+  const { before, input } = openTurn(deps.seal, projectId, history, inputItems);
+  const { texts, tokens } = countable(body, [...before, ...input]);
+  let total = tokens;
+  for (const text of texts) total += await deps.tokenizer.count(text, binding.upstreamModel, signal);
+  return { object: 'response.input_tokens', input_tokens: total };
+}
+
+function countable(body: CountTokensBody, items: readonly InputItem[]): Countable {
+  const counted: Countable = { texts: [], tokens: 0 };
+  if (items.length > 0) counted.tokens += BEFORE_ANSWER;
+  if (typeof body.instructions === 'string' && body.instructions !== '') {
+    counted.tokens += AROUND_MESSAGE;
+    counted.texts.push('system', body.instructions);
+  }
+  for (const item of items) addItem(counted, item);
+  addDefinitions(counted, body);
+  return counted;
+}
+
+function addItem(counted: Countable, item: InputItem): void {
+  counted.tokens += AROUND_MESSAGE;
+  switch (item.type) {
+    case 'message':
+      counted.texts.push(item.role);
+      addContent(counted, item.content);
+      return;
+    case 'function_call':
+      counted.texts.push(item.name, item.arguments);
+      return;
+    case 'function_call_output':
+      addContent(counted, item.output);
+      return;
+    case 'reasoning':
+      counted.texts.push(...(item.content ?? []).map((part) => part.text), ...item.summary.map((part) => part.text));
+      return;
+  }
+}
+
+function addContent(counted: Countable, content: string | readonly InputContent[]): void {
+  if (typeof content === 'string') {
+    counted.texts.push(content);
+    return;
+  }
+  for (const part of content) {
+    if (part.type === 'input_image') counted.tokens += part.detail === 'low' ? IMAGE_LOW : IMAGE_HIGH;
+    else if (part.type === 'refusal') counted.texts.push(part.refusal);
+    else if (part.type === 'input_text' || part.type === 'output_text') counted.texts.push(part.text);
+  }
+}
+
+/** Tools and formats reach the model as text, too. */
+function addDefinitions(counted: Countable, body: Pick<CreateResponseBody, 'tools' | 'text'>): void {
+  for (const tool of body.tools ?? []) counted.texts.push(JSON.stringify(tool));
+  if (body.text?.format?.type === 'json_schema') counted.texts.push(JSON.stringify(body.text.format.schema));
+}

@@ -1,0 +1,15 @@
+import { apiError } from '../domain/errors.ts';
+import type { Slot } from '../domain/ports.ts';
+import type { ResponsesDeps } from './deps.ts';
+
+/** A queue that is full stays so for a while; the official clients wait at most a minute. */
+export const QUEUE_RETRY_SECONDS = 5;
+
+/** A slot for what runs in the foreground, or a 429 after `limits.foreground_wait`. */
+export async function reserveSlot(deps: Pick<ResponsesDeps, 'runs' | 'settings'>, signal: AbortSignal): Promise<Slot> {
+  if (deps.runs.stopping) throw apiError('shutting_down');
+  const { foregroundWaitMs, concurrency } = deps.settings;
+  const slot = await deps.runs.reserve(foregroundWaitMs, signal);
+  if (slot === undefined) throw apiError('no_free_slot', { concurrency, retryAfter: QUEUE_RETRY_SECONDS });
+  return slot;
+}
