@@ -676,8 +676,6 @@ test('an unknown URL or method is a 404 with the envelope', async () => {
     ['DELETE', `/v1/responses/${id}/cancel`],
     ['POST', `/v1/responses/${id}/input_items`],
     ['GET', `/v1/responses/${id}/nothing`],
-    ['POST', '/v1/responses/compact'],
-    ['POST', '/v1/responses/input_tokens'],
     ['POST', '/v1/chat/completions'],
     ['POST', '/v1/embeddings'],
     ['GET', '/v1/conversations'],

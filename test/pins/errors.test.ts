@@ -42,6 +42,16 @@ const PINNED: Record<string, [status: number, type: string, code: string | null]
   server_error: [500, 'server_error', 'server_error'],
   store_unavailable: [503, 'service_unavailable_error', 'store_unavailable'],
   shutting_down: [503, 'service_unavailable_error', 'server_is_overloaded'],
+  previous_response_not_found: [400, 'invalid_request_error', 'previous_response_not_found'],
+  history_twice: [400, 'invalid_request_error', 'invalid_value'],
+  history_too_large: [400, 'invalid_request_error', 'context_length_exceeded'],
+  conversation_not_found: [404, 'invalid_request_error', null],
+  conversation_locked: [400, 'invalid_request_error', 'conversation_locked'],
+  conversation_needs_store: [400, 'invalid_request_error', 'unsupported_parameter'],
+  conversation_item_not_found: [404, 'invalid_request_error', null],
+  conversation_item_exists: [400, 'invalid_request_error', 'invalid_value'],
+  compaction_unreadable: [400, 'invalid_request_error', 'invalid_encrypted_content'],
+  referenced_item_not_found: [404, 'invalid_request_error', null],
 };
 
 test('the error table is what clients know', () => {
