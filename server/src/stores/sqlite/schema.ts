@@ -85,15 +85,18 @@ const MIGRATIONS = [
 
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
-/** Throws when the directory was written by a newer Holt. */
-export function migrate(db: Database): void {
+/**
+ * Throws when the directory was written by a newer Holt.
+ * @param target less than all of them makes the directory of an older Holt, to be upgraded by a test
+ */
+export function migrate(db: Database, target = SCHEMA_VERSION): void {
   const version = Number(db.one('pragma user_version')?.['user_version'] ?? 0);
   if (version > SCHEMA_VERSION) {
     throw new Error(
       `the database has schema ${version}, this version of Holt knows ${SCHEMA_VERSION}: start the version that wrote it`,
     );
   }
-  for (let next = version; next < SCHEMA_VERSION; next += 1) {
+  for (let next = version; next < target; next += 1) {
     db.execute(`begin immediate; ${MIGRATIONS[next] ?? ''}; pragma user_version = ${next + 1}; commit`);
   }
 }
