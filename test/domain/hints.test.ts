@@ -41,3 +41,14 @@ test('a reader that leaves is released and forgotten', async () => {
   other.close();
   assert.equal(hints.watched('r'), false);
 });
+
+test('who waits for the end is woken like a reader and is none', async () => {
+  const hints = new LocalHints(new FakeClock());
+  const watched: string[] = [];
+  hints.onWatched((id) => watched.push(id));
+  const subscription = hints.subscribe('r', 1_000, new AbortController().signal, 'end');
+  assert.deepEqual([watched, hints.watched('r')], [[], false]);
+  hints.announce('r', { gone: true });
+  assert.deepEqual(await subscription.next(), { gone: true });
+  subscription.close();
+});

@@ -224,7 +224,14 @@ export class StoreClosed extends StoreUnavailable {}
  * What a hint says: a chunk up to `n` is committed. In the owner's process it carries the chunk's events, to be used
  * by a reader for whom they are the next ones; otherwise the reader looks into the log.
  */
-export type Hint = { events?: readonly ResponseEvent[]; firstSequence?: number; gone?: boolean };
+export type Hint = {
+  events?: readonly ResponseEvent[];
+  firstSequence?: number;
+  /** Deleted. */
+  gone?: boolean;
+  /** About to be deleted: its end is only the first half of that. */
+  leaving?: boolean;
+};
 
 /** A latch: what was announced since the last `next` is not lost. It holds at most one hint, the newest. */
 export interface Subscription {
@@ -238,8 +245,11 @@ export interface Subscription {
 
 /** Wake-ups between writer and readers. They may be lost: the log is the truth. */
 export interface Hints {
-  /** @param recheckMs the longest wait for a hint, since hints may be lost */
-  subscribe(id: string, recheckMs: number, signal: AbortSignal): Subscription;
+  /**
+   * @param recheckMs the longest wait for a hint, since hints may be lost
+   * @param interest who only waits for the end does not count as a reader
+   */
+  subscribe(id: string, recheckMs: number, signal: AbortSignal, interest?: 'events' | 'end'): Subscription;
   announce(id: string, hint: Hint): void;
   /** Whether anybody reads `id`: decides how long its text may wait for company in a commit. */
   watched(id: string): boolean;

@@ -1,9 +1,11 @@
 import type { Clock, Hint, Hints, Subscription } from '../domain/ports.ts';
 
-/** Hints inside one process: a set of latches for each response that somebody reads. */
+/** Hints inside one process: a set of latches for each response that somebody reads or waits for. */
 
 export class LocalHints implements Hints {
-  readonly #latches = new Map<string, Set<Latch>>();
+  readonly #readers: Latches = new Map();
+  /** They want to know the end: no text has to hurry for them. */
+  readonly #waiters: Latches = new Map();
   readonly #clock: Clock;
   #onWatched: (id: string) => void = () => {};
 
@@ -16,28 +18,32 @@ export class LocalHints implements Hints {
     this.#onWatched = run;
   }
 
-  subscribe(id: string, recheckMs: number, signal: AbortSignal): Subscription {
-    const latches = this.#latches.get(id) ?? new Set();
-    this.#latches.set(id, latches);
+  subscribe(id: string, recheckMs: number, signal: AbortSignal, interest: 'events' | 'end' = 'events'): Subscription {
+    const all = interest === 'events' ? this.#readers : this.#waiters;
+    const latches = all.get(id) ?? new Set();
+    all.set(id, latches);
     const latch = new Latch(this.#clock, recheckMs, signal, () => {
       latches.delete(latch);
-      if (latches.size === 0 && this.#latches.get(id) === latches) this.#latches.delete(id);
+      if (latches.size === 0 && all.get(id) === latches) all.delete(id);
     });
     latches.add(latch);
-    if (latches.size === 1) this.#onWatched(id);
+    if (all === this.#readers && latches.size === 1) this.#onWatched(id);
     return latch;
   }
 
   announce(id: string, hint: Hint): void {
-    const latches = this.#latches.get(id);
-    if (latches === undefined) return;
-    for (const latch of latches) latch.wake(hint);
+    for (const all of [this.#readers, this.#waiters]) {
+      for (const latch of all.get(id) ?? NOBODY) latch.wake(hint);
+    }
   }
 
   watched(id: string): boolean {
-    return this.#latches.has(id);
+    return this.#readers.has(id);
   }
 }
+
+type Latches = Map<string, Set<Latch>>;
+const NOBODY: readonly Latch[] = [];
 
 /** Holds the newest hint only: a reader that was slow finds the rest in the log. */
 class Latch implements Subscription {

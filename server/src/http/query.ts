@@ -1,5 +1,6 @@
 import { apiError } from '../domain/errors.ts';
 import type { ItemsQuery } from '../domain/state-store.ts';
+import { INCLUDABLE } from '../protocol/create-response.ts';
 
 /** Query strings: always text, in the spellings that clients really send (contract.md §1). */
 
@@ -46,8 +47,30 @@ export function textOf(query: Query, name: string): string | undefined {
   return value === '' ? undefined : value;
 }
 
+/** A whole number of seconds, brought into the range; unlike other numbers an empty one is a mistake, not absent. */
+export function secondsOf(query: Query, name: string, min: number, max: number): number | undefined {
+  const value = lastOf(query, name);
+  if (value === undefined) return undefined;
+  if (!/^\d+$/.test(value)) {
+    throw apiError('invalid_type', { param: name, expected: 'a whole number of seconds', got: 'something else' });
+  }
+  return Math.min(max, Math.max(min, Number(value)));
+}
+
+/**
+ * Checks the `include` of a GET. Nothing is left to include: what is stored is always answered whole, but for the one
+ * value that can't be asked of what is stored.
+ */
+export function checkInclude(query: Query): void {
+  const values = listOf(query, 'include').filter((value) => value !== '');
+  if (values.includes('reasoning.encrypted_content')) throw apiError('encrypted_content_of_stored');
+  const unknown = values.findIndex((value) => !INCLUDABLE.some((known) => known === value));
+  if (unknown < 0) return;
+  throw apiError('invalid_value', { param: `include[${unknown}]`, reason: `must be one of ${INCLUDABLE.join(', ')}` });
+}
+
 /** Both SDKs send `name[]=a&name[]=b`; people write `name=a`. */
-export function listOf(query: Query, name: string): string[] {
+function listOf(query: Query, name: string): string[] {
   return [query[name], query[`${name}[]`]].flat().filter((value) => value !== undefined);
 }
 
@@ -55,8 +78,9 @@ function lastOf(query: Query, name: string): string | undefined {
   return [query[name]].flat().at(-1);
 }
 
-/** A page of items, newest first unless asked otherwise (contract.md §1.5, §1.8). */
+/** A page of items, newest first unless asked otherwise (contract.md §1.5, §1.8); `include` is checked. */
 export function itemsQuery(query: Query): ItemsQuery {
+  checkInclude(query);
   const after = textOf(query, 'after');
   const before = textOf(query, 'before');
   return {

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '../domain/ports.ts';
+import { isFinal } from '../responses/snapshot.ts';
 import type { Snapshot } from '../responses/snapshot.ts';
 
 /** What every route needs of its request and reply. */
@@ -19,8 +20,15 @@ export function stampDuration(clock: Clock, request: FastifyRequest, reply: Fast
   reply.header('openai-processing-ms', String(Math.max(0, Math.round(clock.now() - request.startedAt))));
 }
 
-/** A final snapshot goes out as the bytes that were stored, so that it is the same each time. */
-export function sendSnapshot(reply: FastifyReply, snapshot: Snapshot): FastifyReply {
+/** The pace of the background guide's own polling loop. */
+const POLL_AFTER_MS = 2_000;
+
+/**
+ * A final snapshot goes out as the bytes that were stored, so that it is the same each time; another one with the time
+ * after which to ask again.
+ */
+export function sendSnapshot(reply: FastifyReply, snapshot: Snapshot, pollAfterMs = POLL_AFTER_MS): FastifyReply {
+  if (!isFinal(snapshot)) reply.header('openai-poll-after-ms', String(pollAfterMs));
   return reply
     .type('application/json')
     .send(

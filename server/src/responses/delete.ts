@@ -11,6 +11,7 @@ export async function deleteResponse(
 ): Promise<{ id: string; object: 'response'; deleted: true }> {
   let outcome = await deps.store.delete(projectId, id, deps.clock.now());
   if (outcome === 'unfinished') {
+    deps.hints.announce(id, { leaving: true });
     await endByCancel(deps, projectId, id, signal);
     outcome = await deps.store.delete(projectId, id, deps.clock.now());
   }

@@ -119,7 +119,7 @@ async function checkThere(deps: Deps, row: Row): Promise<void> {
   if (found === undefined || (found.logExpiresAt !== null && found.logExpiresAt <= now)) throw new LogGone(row.id);
 }
 
-function isTerminal(event: ResponseEvent): boolean {
+export function isTerminal(event: ResponseEvent): boolean {
   return (
     event.type === 'response.completed' || event.type === 'response.failed' || event.type === 'response.incomplete'
   );

@@ -14,7 +14,7 @@ import {
 } from '../../responses/conversations.ts';
 import type { AppDeps } from '../deps.ts';
 import { parseObject } from '../parse-body.ts';
-import { itemsQuery } from '../query.ts';
+import { checkInclude, itemsQuery } from '../query.ts';
 import type { Query } from '../query.ts';
 
 type Route = { Params: { id: string }; Querystring: Query };
@@ -36,15 +36,17 @@ export function conversationRoutes(app: FastifyInstance, { responses: deps }: Ap
     deleteConversation(deps, projectId, params.id),
   );
 
-  app.post<Route>('/v1/conversations/:id/items', async ({ params, body, projectId }) =>
-    addConversationItems(deps, projectId, params.id, parseObject(addItemsBody, body ?? {}).body.items),
-  );
+  app.post<Route>('/v1/conversations/:id/items', async ({ params, query, body, projectId }) => {
+    checkInclude(query);
+    return addConversationItems(deps, projectId, params.id, parseObject(addItemsBody, body ?? {}).body.items);
+  });
   app.get<Route>('/v1/conversations/:id/items', async ({ params, query, projectId }) =>
     listConversationItems(deps, projectId, params.id, itemsQuery(query)),
   );
-  app.get<ItemRoute>('/v1/conversations/:id/items/:item', async ({ params, projectId }) =>
-    retrieveConversationItem(deps, projectId, params.id, params.item),
-  );
+  app.get<ItemRoute>('/v1/conversations/:id/items/:item', async ({ params, query, projectId }) => {
+    checkInclude(query);
+    return retrieveConversationItem(deps, projectId, params.id, params.item);
+  });
   app.delete<ItemRoute>('/v1/conversations/:id/items/:item', async ({ params, projectId }) =>
     deleteConversationItem(deps, projectId, params.id, params.item),
   );

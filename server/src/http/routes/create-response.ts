@@ -5,7 +5,7 @@ import { createResponse } from '../../responses/create.ts';
 import type { AppDeps } from '../deps.ts';
 import { sendEventStream } from '../event-stream.ts';
 import { parseObject } from '../parse-body.ts';
-import { clientSignal, stampDuration } from '../request.ts';
+import { clientSignal, sendSnapshot, stampDuration } from '../request.ts';
 
 /** `POST /v1/responses` */
 export function createResponseRoute(app: FastifyInstance, deps: AppDeps): void {
@@ -15,7 +15,7 @@ export function createResponseRoute(app: FastifyInstance, deps: AppDeps): void {
     const signal = clientSignal(reply);
     const created = await createResponse(deps.responses, request.projectId, raw, body, signal);
     if (created.kind === 'response') {
-      return reply.type('application/json').send(JSON.stringify(created.response));
+      return sendSnapshot(reply, created.response);
     }
     stampDuration(deps.clock, request, reply);
     reply.header('x-response-id', created.id);

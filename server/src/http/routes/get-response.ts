@@ -2,26 +2,41 @@ import type { FastifyInstance } from 'fastify';
 import { apiError } from '../../domain/errors.ts';
 import { listInputItems } from '../../responses/list-input-items.ts';
 import { resumeResponse, retrieveResponse } from '../../responses/retrieve.ts';
+import { waitForResponse } from '../../responses/wait.ts';
 import type { AppDeps } from '../deps.ts';
 import { sendEventStream } from '../event-stream.ts';
-import { booleanOf, integerOf, itemsQuery, listOf } from '../query.ts';
+import { booleanOf, checkInclude, integerOf, itemsQuery, secondsOf } from '../query.ts';
 import type { Query } from '../query.ts';
 import { clientSignal, sendSnapshot, stampDuration } from '../request.ts';
 
 type Route = { Params: { id: string }; Querystring: Query };
+
+/** Proxies cut connections that are silent for longer. */
+const MAX_WAIT_SECONDS = 60;
+/** Who has waited asks again at once: the wait was the pause. */
+const POLL_AFTER_WAIT_MS = 0;
 
 /** `GET /v1/responses/{id}` and `GET /v1/responses/{id}/input_items` */
 export function getResponseRoutes(app: FastifyInstance, deps: AppDeps): void {
   app.get<Route>('/v1/responses/:id', async (request, reply) => {
     const { query, projectId } = request;
     const { id } = request.params;
-    if (listOf(query, 'include').includes('reasoning.encrypted_content')) throw apiError('encrypted_content_of_stored');
+    checkInclude(query);
     const after = integerOf(query, 'starting_after', -1);
     const obfuscate = booleanOf(query, 'include_obfuscation') ?? false;
-    if (booleanOf(query, 'stream') !== true) {
+    const stream = booleanOf(query, 'stream') ?? false;
+    if (stream && query['wait'] !== undefined) {
+      throw apiError('unsupported_parameter', { param: 'wait', reason: 'cannot be used with a stream' });
+    }
+    const wait = secondsOf(query, 'wait', 1, MAX_WAIT_SECONDS);
+    if (!stream && wait === undefined) {
       return sendSnapshot(reply, await retrieveResponse(deps.responses, projectId, id));
     }
     const signal = clientSignal(reply);
+    if (wait !== undefined) {
+      const snapshot = await waitForResponse(deps.responses, projectId, id, wait * 1_000, signal);
+      return sendSnapshot(reply, snapshot, POLL_AFTER_WAIT_MS);
+    }
     const events = await resumeResponse(deps.responses, projectId, id, after ?? -1, signal);
     stampDuration(deps.clock, request, reply);
     await sendEventStream(reply, { ...deps, events, obfuscate, signal });
