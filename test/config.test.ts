@@ -38,6 +38,14 @@ test('without anything the demonstration model answers every name on loopback', 
   assert.deepEqual(config.models, { '*': { provider: 'otter' }, otter: { provider: 'otter' } });
 });
 
+test('pages that may ask are named, or are all', async () => {
+  const cors = async (text: string): Promise<unknown> => (await load(`server: { cors: ${text} }`)).server.cors;
+  const origins = ['https://app.example', 'http://localhost:5173', 'http://[::1]:3000', 'chrome-extension://abcdef'];
+  assert.deepEqual(await cors(JSON.stringify(origins)), origins);
+  assert.equal(await cors('"*"'), '*');
+  assert.equal(loadConfig([], {}).server.cors, 'none');
+});
+
 test('a flag beats the environment, which beats the file', async () => {
   const file = 'server: { port: 1 }';
   assert.equal((await load(file)).server.port, 1);
@@ -109,6 +117,14 @@ for (const [title, text, pattern] of [
   ['a bad URL', 'providers: { a: { kind: chat, base_url: "ftp://x" } }', /providers\.a\.base_url: expected an http/],
   ['a model of an unknown provider', 'models: { x: nobody/y }', /models\.x: expected one of the providers.*nobody/],
   ['an unset variable', 'store: { data: "${NOWHERE}" }', /store\.data: the environment variable NOWHERE is not set/],
+  ['an origin with a path', 'server: { cors: ["https://app.example/"] }', /server\.cors\.0: expected an origin/],
+  [
+    'an origin that no browser sends',
+    'server: { cors: ["https://App.example:443"] }',
+    /server\.cors\.0: expected an origin/,
+  ],
+  ['half an origin', 'server: { cors: ["https://*.example"] }', /server\.cors\.0: expected an origin/],
+  ['an origin that is no list', 'server: { cors: "https://app.example" }', /server\.cors: expected none/],
   ['no YAML', 'server: [', /holt\.yaml: /],
   [
     'several providers and no names',

@@ -29,11 +29,25 @@ const modelSchema = z.union([
   z.strictObject({ provider: z.string(), model: z.string().optional() }),
 ]);
 
+/** As browsers send it, since it is compared by the letter. */
+const origin = z.string().refine(
+  (text) => {
+    const url = URL.parse(text);
+    return url !== null && url.host !== '' && !text.includes('*') && text === `${url.protocol}//${url.host}`;
+  },
+  { error: 'expected an origin such as https://app.example, without a path' },
+);
+
 const fileSchema = z.strictObject({
   server: z
     .strictObject({
       host: z.string().min(1).default('127.0.0.1'),
       port: z.int().min(0).max(65_535).default(8484),
+      cors: z
+        .union([z.literal('none'), z.literal('*'), z.array(origin)], {
+          error: 'expected none, "*" or a list of origins such as [https://app.example]',
+        })
+        .default('none'),
       strict: z.boolean().default(false),
       body_limit: size.default(32 * 1024 * 1024),
       log_level: z.enum(LOG_LEVELS).default('info'),

@@ -77,6 +77,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
     ids,
     log,
     apiKey: config.apiKey,
+    cors: config.server.cors,
     bodyLimit: config.server.body_limit,
     keepAliveMs: overrides.keepAliveMs ?? KEEP_ALIVE_MS,
     ready: () => ready && !worker.stopping,

@@ -5,6 +5,7 @@ import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } f
 import { apiError } from '../domain/errors.ts';
 import type { Ids } from '../domain/ports.ts';
 import { makeAuthenticate } from './authenticate.ts';
+import { addCorsHeaders, answerPreflight } from './cors.ts';
 import type { AppDeps } from './deps.ts';
 import { parseJson } from './parse-body.ts';
 import { sendError, toApiErrorAt } from './render-error.ts';
@@ -39,7 +40,6 @@ const CLIENT_REQUEST_ID = /^[\u0020-\u007e]{0,512}$/;
 export function makeApp(deps: AppDeps): FastifyInstance {
   const app = Fastify({
     bodyLimit: deps.bodyLimit,
-    exposeHeadRoutes: false,
     forceCloseConnections: true,
     // As long as a request line can be: a long id is a 404 like any other.
     routerOptions: { maxParamLength: 16_384 },
@@ -54,7 +54,7 @@ export function makeApp(deps: AppDeps): FastifyInstance {
       refuseSocket(deps.ids, error, socket);
     },
   });
-  const authenticate = makeAuthenticate(deps.apiKey);
+  const authenticate = makeAuthenticate(deps.apiKey, deps.cors);
   app.decorateRequest('startedAt', 0);
   app.decorateRequest('projectId', '');
   app.decorateRequest('requestId', '');
@@ -68,6 +68,7 @@ export function makeApp(deps: AppDeps): FastifyInstance {
   });
   app.addHook('onRequest', (request, reply, done) => {
     greet(deps, request, reply);
+    if (answerPreflight(deps.cors, request, reply)) return;
     if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
       done(apiError('malformed_request', { reason: 'it has no Host header' }));
       return;
@@ -114,6 +115,7 @@ function greet(deps: AppDeps, request: FastifyRequest, reply: FastifyReply): voi
   request.requestId = deps.ids.request();
   reply.header('x-request-id', request.requestId);
   reply.header('openai-version', OPENAI_VERSION);
+  addCorsHeaders(deps.cors, request, reply);
 }
 
 /** What is no HTTP: there is no request to answer, only a socket. */

@@ -2,10 +2,13 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { apiError } from '../domain/errors.ts';
 import { isLoopback } from '../domain/loopback.ts';
+import { allowsOrigin } from './cors.ts';
+import type { CorsPolicy } from './cors.ts';
 
 /**
  * Who asks. With a key: the bearer token must be it. Without one Holt listens on loopback only, and a web page in a
- * browser on the same machine must not reach it: foreign Host headers (DNS rebinding) and Origins are refused.
+ * browser on the same machine must not reach it: foreign Host headers (DNS rebinding) and Origins are refused, but for
+ * those that `server.cors` names.
  */
 
 const DEFAULT_PROJECT = 'default';
@@ -13,10 +16,10 @@ const DEFAULT_PROJECT = 'default';
 /** The project of the caller. */
 export type Authenticate = (headers: IncomingHttpHeaders) => string;
 
-export function makeAuthenticate(apiKey: string | undefined): Authenticate {
+export function makeAuthenticate(apiKey: string | undefined, cors: CorsPolicy): Authenticate {
   if (apiKey === undefined) {
     return (headers) => {
-      checkLocal(headers);
+      checkLocal(headers, cors);
       return DEFAULT_PROJECT;
     };
   }
@@ -29,13 +32,13 @@ export function makeAuthenticate(apiKey: string | undefined): Authenticate {
   };
 }
 
-export function checkLocal(headers: IncomingHttpHeaders): void {
+function checkLocal(headers: IncomingHttpHeaders, cors: CorsPolicy): void {
   const host = headers.host ?? '';
   if (!isLoopback(host.replace(/:\d+$/, '').toLowerCase())) {
     throw apiError('foreign_origin', { header: 'Host', value: host.slice(0, 100) });
   }
   const { origin } = headers;
-  if (origin === undefined) return;
+  if (origin === undefined || allowsOrigin(cors, origin)) return;
   const name = URL.canParse(origin) ? new URL(origin).hostname : '';
   if (!isLoopback(name)) throw apiError('foreign_origin', { header: 'Origin', value: origin.slice(0, 100) });
 }

@@ -1,5 +1,6 @@
 import type { Clock, Ids, Log } from '../domain/ports.ts';
 import type { ResponsesDeps } from '../responses/deps.ts';
+import type { CorsPolicy } from './cors.ts';
 
 export type AppDeps = {
   responses: ResponsesDeps;
@@ -8,6 +9,8 @@ export type AppDeps = {
   log: Log;
   /** Without one everybody on this machine may ask. */
   apiKey: string | undefined;
+  /** Which pages of other origins may ask. */
+  cors: CorsPolicy;
   bodyLimit: number;
   keepAliveMs: number;
   ready: () => boolean;

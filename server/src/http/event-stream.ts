@@ -32,6 +32,10 @@ export async function sendEventStream(reply: FastifyReply, options: EventStreamO
     'cache-control': 'no-cache',
     'x-accel-buffering': 'no',
   });
+  if (reply.request.method === 'HEAD') {
+    raw.end(); // the events were never asked for: an iterable that is not begun holds nothing
+    return;
+  }
   raw.flushHeaders();
   const keepAlive = options.clock.timer(options.keepAliveMs, () => {
     if (!raw.writableNeedDrain) raw.write(KEEP_ALIVE);
