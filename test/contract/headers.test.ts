@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import OpenAI from 'openai';
 import { startHolt } from '../support/holt.ts';
 import type { TestHolt } from '../support/holt.ts';
-import { SILENT, call, cancel, create, get, otter, pollUntil } from './wire.ts';
+import { startUpstream } from '../support/upstream.ts';
+import { SILENT, assertError, call, cancel, create, get, otter, pollUntil, post } from './wire.ts';
 
-/** HEAD, and what answers say in their headers. */
+/** HEAD, retries, and what answers say in their headers. */
 
 let holt: TestHolt;
 before(async () => {
@@ -68,4 +70,57 @@ test('HEAD where there is no GET is a method that is not served', async () => {
   for (const path of ['/v1/responses', '/v1/responses/resp_123/cancel']) {
     assert.equal((await call('HEAD', holt.url + path)).status, 404);
   }
+});
+
+// ---------------------------------------------------------------- retries
+
+test('an error that clients would retry says whether that helps, and they listen', async () => {
+  await using upstream = await startUpstream();
+  await using relay = await startHolt({ flags: ['--upstream', upstream.url] });
+  const failing: [
+    name: string,
+    replied: number,
+    headers: Record<string, string>,
+    status: number,
+    retry: string | null,
+  ][] = [
+    ['refused', 401, {}, 502, 'false'],
+    ['unpaid', 402, {}, 429, 'false'],
+    ['misplaced', 405, {}, 502, 'false'],
+    ['limited', 429, { 'retry-after': '90' }, 429, 'true'],
+    ['told', 503, { 'x-should-retry': 'false' }, 502, 'false'],
+    ['wrong', 400, {}, 400, null],
+    ['over', 400, { 'x-should-retry': 'true' }, 400, 'true'],
+  ];
+  const patient = new OpenAI({ baseURL: `${relay.url}/v1`, apiKey: 'test', maxRetries: 1 });
+  for (const [model, replied, headers, status, retry] of failing) {
+    const body = { error: { message: 'no' } };
+    await upstream.script(model, { reply: { status: replied, headers, body } });
+    const answer = await post(relay, { model, input: 'Hello' });
+    assertError(answer, status);
+    assert.equal(answer.headers.get('x-should-retry'), retry, model);
+    if (replied === 429) assert.match(answer.headers.get('retry-after') ?? '', /^[1-9]\d*$/);
+    if (retry !== 'false') continue;
+    const before = (await upstream.requests(model)).length;
+    await assert.rejects(patient.responses.create({ model, input: 'Hello' }), { status });
+    assert.equal((await upstream.requests(model)).length, before + 1, `${model} was not asked again`);
+  }
+});
+
+test('a server that is full asks to be tried again later', async () => {
+  await using small = await startHolt({
+    configure: (config) => {
+      config.worker.concurrency = 1;
+      config.queue.max = 0;
+      config.limits.foreground_wait = 1;
+    },
+  });
+  const first = await create(small, otter(SILENT, { background: true }));
+  for (const over of [{ background: true }, {}]) {
+    const answer = await post(small, otter({}, over));
+    assertError(answer, 429);
+    assert.equal(answer.headers.get('x-should-retry'), 'true');
+    assert.match(answer.headers.get('retry-after') ?? '', /^[1-9]\d*$/);
+  }
+  await cancel(small, first.id);
 });

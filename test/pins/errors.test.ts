@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { ERRORS, apiError } from '../../server/src/domain/errors.ts';
+import type { ErrorName } from '../../server/src/domain/errors.ts';
 
 /** Clients depend on the letter of these: a change here is a change of the wire. */
 const PINNED: Record<string, [status: number, type: string, code: string | null]> = {
@@ -91,6 +92,34 @@ test('no row for a permanent condition has a status that the official clients re
   for (const [name, row] of Object.entries(ERRORS)) {
     if (!passing.test(name)) assert.ok(![408, 409, 429].includes(row.status) && row.status < 500, name);
   }
+});
+
+/** What the official clients are told about each row whose status they would retry; undefined: nothing. */
+const RETRIED: Record<string, boolean | undefined> = {
+  queue_full: true,
+  no_free_slot: true,
+  upstream_rate_limited: true,
+  upstream_quota: false,
+  upstream_failed: true,
+  // A fault of ours: nobody knows whether it will happen again, nor how far it got.
+  server_error: undefined,
+  store_unavailable: true,
+  shutting_down: true,
+};
+
+test('each row says what clients should do where its status would make them try again', () => {
+  for (const name of Object.keys(ERRORS) as ErrorName[]) {
+    const { status, shouldRetry } = apiError(name);
+    const retried = [408, 409, 429].includes(status) || status >= 500;
+    assert.equal(name in RETRIED, retried || shouldRetry === true, `${name} is in the list if clients retry it`);
+    assert.equal(shouldRetry, RETRIED[name], name);
+  }
+});
+
+test('what is known of a failure decides over its row, and a status that nobody retries needs no word', () => {
+  assert.equal(apiError('upstream_failed', { retry: false }).shouldRetry, false);
+  assert.equal(apiError('upstream_rejected', { retry: false }).shouldRetry, undefined);
+  assert.equal(apiError('upstream_rejected', { retry: true }).shouldRetry, true);
 });
 
 test('an error always has the four keys', () => {

@@ -3,9 +3,19 @@ import type { ErrorEnvelope } from '../protocol/error-envelope.ts';
 /**
  * THE error table: every error a client can see over HTTP is a row here, and a throw names its row (contract.md §5).
  * `{name}` in a message is filled from the arguments of `apiError`. 409, 408 and 5xx make the official clients retry,
- * so no row for a permanent condition has such a status.
+ * so no row for a permanent condition has such a status; `retry` says what those clients should do instead, and is left
+ * out where nobody knows.
  */
-type Row = { status: number; type: string; code: string | null; message: string; param?: string };
+type Row = {
+  status: number;
+  type: string;
+  code: string | null;
+  message: string;
+  param?: string;
+  retry?: boolean;
+  /** Seconds, where the throw knows no better. */
+  retryAfter?: number;
+};
 
 const invalid = 'invalid_request_error';
 
@@ -234,12 +244,14 @@ export const ERRORS = {
     status: 429,
     type: 'rate_limit_error',
     code: 'rate_limit_exceeded',
+    retry: true,
     message: 'The queue of background responses is full ({max} are waiting). Please try again later.',
   },
   no_free_slot: {
     status: 429,
     type: 'rate_limit_error',
     code: 'rate_limit_exceeded',
+    retry: true,
     message:
       'All {concurrency} slots of this server are busy. Please try again later, or use background mode to wait in the queue.',
   },
@@ -255,10 +267,20 @@ export const ERRORS = {
     status: 429,
     type: 'rate_limit_error',
     code: 'rate_limit_exceeded',
+    retry: true,
+    retryAfter: 5,
     message: '{message}',
   },
-  upstream_quota: { status: 429, type: 'insufficient_quota', code: 'insufficient_quota', message: '{message}' },
-  upstream_failed: { status: 502, type: 'server_error', code: 'server_error', message: '{message}' },
+  /** Somebody has to pay first. */
+  upstream_quota: {
+    status: 429,
+    type: 'insufficient_quota',
+    code: 'insufficient_quota',
+    retry: false,
+    message: '{message}',
+  },
+  /** What is known of the failure decides over the row. */
+  upstream_failed: { status: 502, type: 'server_error', code: 'server_error', retry: true, message: '{message}' },
   server_error: {
     status: 500,
     type: 'server_error',
@@ -269,12 +291,14 @@ export const ERRORS = {
     status: 503,
     type: 'service_unavailable_error',
     code: 'store_unavailable',
+    retry: true,
     message: 'The store of this server cannot take the request at the moment. Please try again.',
   },
   shutting_down: {
     status: 503,
     type: 'service_unavailable_error',
     code: 'server_is_overloaded',
+    retry: true,
     message: 'This server is shutting down. Please try again.',
   },
 } as const satisfies Record<string, Row>;
@@ -288,6 +312,8 @@ type ErrorArguments = {
   code?: string;
   /** Whole seconds a client should wait, sent as Retry-After. */
   retryAfter?: number;
+  /** Overrides the row's. */
+  retry?: boolean;
   cause?: unknown;
   [placeholder: string]: unknown;
 };
@@ -298,6 +324,8 @@ export class ApiError extends Error {
   readonly status: number;
   readonly body: ErrorEnvelope;
   readonly retryAfter: number | undefined;
+  /** Sent as x-should-retry, which overrules what clients make of the status; undefined when that is right. */
+  readonly shouldRetry: boolean | undefined;
 
   constructor(name: ErrorName, args: ErrorArguments) {
     const row: Row = ERRORS[name];
@@ -309,9 +337,15 @@ export class ApiError extends Error {
     super(message, args.cause === undefined ? undefined : { cause: args.cause });
     this.row = name;
     this.status = row.status;
-    this.retryAfter = args.retryAfter;
+    this.retryAfter = args.retryAfter ?? row.retryAfter;
+    const retry = args.retry ?? row.retry;
+    this.shouldRetry = retry === true || isRetriedByClients(row.status) ? retry : undefined;
     this.body = { error: { message, type: row.type, param, code: args.code ?? row.code } };
   }
+}
+
+function isRetriedByClients(status: number): boolean {
+  return status === 408 || status === 409 || status === 429 || status >= 500;
 }
 
 /** @param args fills the `{placeholders}` of the row's message */

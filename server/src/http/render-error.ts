@@ -19,5 +19,6 @@ export function toApiErrorAt(error: unknown, requestId: string, bodyLimit: numbe
 export function sendError(reply: FastifyReply, error: ApiError): FastifyReply {
   if (error.status === 401) reply.header('www-authenticate', 'Bearer realm="OpenAI API"');
   if (error.retryAfter !== undefined) reply.header('retry-after', String(error.retryAfter));
+  if (error.shouldRetry !== undefined) reply.header('x-should-retry', String(error.shouldRetry));
   return reply.code(error.status).type('application/json').send(JSON.stringify(error.body));
 }

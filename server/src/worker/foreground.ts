@@ -110,8 +110,11 @@ export class Foreground implements ForegroundRun {
     const error = apiError(failure.row, {
       message: failure.message,
       model: this.#assembler.response.model,
+      retry: failure.retryable,
       ...(failure.param === undefined ? {} : { param: failure.param }),
-      ...(failure.retryAfterMs === undefined ? {} : { retryAfter: Math.ceil(failure.retryAfterMs / 1000) }),
+      ...(failure.retryAfterMs === undefined
+        ? {}
+        : { retryAfter: Math.max(1, Math.ceil(failure.retryAfterMs / 1000)) }),
     });
     this.#accepted.reject(error);
     this.#ended.reject(error);
