@@ -288,7 +288,7 @@ test('every answer names its request, the version and the time it took', async (
 
 test('an answer that is no stream says how long it is and that it is JSON', async () => {
   const id = await streamedId(open);
-  for (const [what, request] of requestsTo(open, id)) {
+  for (const [what, request] of requestsTo(open, id, { 'accept-encoding': 'identity' })) {
     const { headers, text } = await request;
     if (headers.get('content-type')?.startsWith('text/event-stream') === true) continue;
     assert.match(headers.get('content-type') ?? '', /^application\/json/, what);

@@ -167,7 +167,8 @@ test('with * every origin may ask', async () => {
 test('it is off unless it is asked for', async () => {
   for (const origin of ['http://localhost:3000', PAGE]) {
     for (const answer of await answersTo(off, { origin })) {
-      assert.deepEqual([corsHeaders(answer), answer.headers.get('vary')], [[], null]);
+      assert.deepEqual(corsHeaders(answer), []);
+      assert.doesNotMatch(answer.headers.get('vary') ?? '', /Origin/);
     }
     assertError(await preflight(off, '/v1/responses', { origin }), origin === PAGE ? 403 : 404);
   }

@@ -5,6 +5,7 @@ import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } f
 import { apiError } from '../domain/errors.ts';
 import type { Ids } from '../domain/ports.ts';
 import { makeAuthenticate } from './authenticate.ts';
+import { makeCompress } from './compress.ts';
 import { addCorsHeaders, answerPreflight } from './cors.ts';
 import type { AppDeps } from './deps.ts';
 import { parseJson } from './parse-body.ts';
@@ -95,6 +96,7 @@ export function makeApp(deps: AppDeps): FastifyInstance {
     stampDuration(deps.clock, request, reply);
     done();
   });
+  app.addHook('onSend', makeCompress());
   app.setErrorHandler((error, request, reply) => fail(deps, error, request, reply));
   app.setNotFoundHandler((request, reply) =>
     sendError(reply, apiError('unknown_url', { method: request.method, url: request.url.slice(0, 200) })),

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { addVary } from './request.ts';
 
 /**
  * Which pages of other origins may ask: `server.cors`. Keys travel in a header that a page has to set itself, so no
@@ -53,10 +54,4 @@ export function answerPreflight(policy: CorsPolicy, request: FastifyRequest, rep
   }
   void reply.code(204).send();
   return true;
-}
-
-/** Adds to what the answer depends on. */
-export function addVary(reply: FastifyReply, name: string): void {
-  const before = reply.getHeader('vary');
-  reply.header('vary', before === undefined ? name : `${String(before)}, ${name}`);
 }

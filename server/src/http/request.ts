@@ -20,6 +20,12 @@ export function stampDuration(clock: Clock, request: FastifyRequest, reply: Fast
   reply.header('openai-processing-ms', String(Math.max(0, Math.round(clock.now() - request.startedAt))));
 }
 
+/** Adds to what the answer depends on. */
+export function addVary(reply: FastifyReply, name: string): void {
+  const before = reply.getHeader('vary');
+  reply.header('vary', before === undefined ? name : `${String(before)}, ${name}`);
+}
+
 /** The pace of the background guide's own polling loop. */
 const POLL_AFTER_MS = 2_000;
 
