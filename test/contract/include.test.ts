@@ -9,14 +9,19 @@ import { assertError, create, get, otter, pollUntil } from './wire.ts';
 
 let holt: TestHolt;
 let id: string;
+/** Every GET that takes it, and what it is asked of. */
+let paths: string[];
 before(async () => {
   holt = await startHolt();
   ({ id } = await create(holt, otter({}, { background: true })));
   await pollUntil(holt, id);
+  const conversation = await holt.client.conversations.create({ items: [{ role: 'user', content: 'Hello' }] });
+  const items = `conversations/${conversation.id}/items`;
+  const { data } = JSON.parse((await get(holt, items)).text) as { data: { id: string }[] };
+  paths = [`responses/${id}`, `responses/${id}/input_items`, items, `${items}/${data[0]?.id}`];
 });
 after(() => holt.stop());
 
-const ADDRESSES = ['', '/input_items'];
 const LOGPROBS = 'message.output_text.logprobs';
 const IMAGES = 'message.input_image.image_url';
 const ENCRYPTED = 'reasoning.encrypted_content';
@@ -42,17 +47,17 @@ test('every known value is taken, in every spelling', async () => {
       'code_interpreter_call.outputs',
     ].map((value) => `include[]=${value}`),
   ];
-  for (const address of ADDRESSES) {
-    const plain = await get(holt, `responses/${id}${address}`);
+  for (const path of paths) {
+    const plain = await get(holt, path);
     for (const spelling of spellings) {
-      const answer = await get(holt, `responses/${id}${address}?${spelling}`);
+      const answer = await get(holt, `${path}?${spelling}`);
       assert.deepEqual([answer.status, answer.text], [200, plain.text], spelling);
     }
   }
 });
 
 test('an unknown value is a 400 that names its place', async () => {
-  for (const address of ADDRESSES) {
+  for (const path of paths) {
     for (const [spelling, param] of [
       ['include[]=nothing', 'include[0]'],
       ['include=nothing', 'include[0]'],
@@ -63,7 +68,7 @@ test('an unknown value is a 400 that names its place', async () => {
       [`include[]=${LOGPROBS.toUpperCase()}`, 'include[0]'],
       ['include[]=constructor', 'include[0]'],
     ] as const) {
-      assertError(await get(holt, `responses/${id}${address}?${spelling}`), 400, {
+      assertError(await get(holt, `${path}?${spelling}`), 400, {
         type: 'invalid_request_error',
         code: 'invalid_value',
         param,
@@ -74,13 +79,13 @@ test('an unknown value is a 400 that names its place', async () => {
 });
 
 test('encrypted content of what is stored can not be had', async () => {
-  for (const address of ADDRESSES) {
+  for (const path of paths) {
     for (const spelling of [
       `include[]=${ENCRYPTED}`,
       `include=${ENCRYPTED}`,
       `include%5B%5D=${LOGPROBS}&include%5B%5D=${ENCRYPTED}`,
     ]) {
-      assertError(await get(holt, `responses/${id}${address}?${spelling}`), 400, {
+      assertError(await get(holt, `${path}?${spelling}`), 400, {
         type: 'invalid_request_error',
         code: null,
         param: 'include',

@@ -96,6 +96,8 @@ test('no row for a permanent condition has a status that the official clients re
 
 /** What the official clients are told about each row whose status they would retry; undefined: nothing. */
 const RETRIED: Record<string, boolean | undefined> = {
+  // Its status is not one that clients retry by themselves, and its message asks for it.
+  conversation_locked: true,
   queue_full: true,
   no_free_slot: true,
   upstream_rate_limited: true,

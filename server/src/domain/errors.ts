@@ -167,6 +167,8 @@ export const ERRORS = {
     type: invalid,
     code: 'conversation_locked',
     param: 'conversation',
+    retry: true,
+    retryAfter: 2,
     message: 'Another process is currently operating on this conversation. Please retry in a few seconds.',
   },
   conversation_needs_store: {
