@@ -493,7 +493,6 @@ describe('what is not served is a 400 that names it', () => {
     ['context_management', { context_management: [{ type: 'compaction' }] }, unsupported('context_management')],
     ['image', { image: {} }, unsupported('image')],
     ['access_programs', { access_programs: ['x'] }, unsupported('access_programs')],
-    ['truncation auto', { truncation: 'auto' }, { code: 'unsupported_value', param: 'truncation' }],
     ...[
       'web_search',
       'file_search',

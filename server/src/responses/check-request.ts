@@ -50,9 +50,6 @@ export function checkRequest(raw: object, body: CreateResponseBody, strict: bool
   if (body.stream !== true && body.stream_options !== null && body.stream_options !== undefined) {
     throw apiError('invalid_value', { param: 'stream_options', reason: "is only allowed when 'stream' is true" });
   }
-  if (body.truncation === 'auto') {
-    throw apiError('unsupported_value', { param: 'truncation', reason: "supports only 'disabled'" });
-  }
   checkTools(body);
 }
 

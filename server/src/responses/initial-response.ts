@@ -49,7 +49,7 @@ export function initialResponse(
     })),
     top_logprobs: body.top_logprobs ?? 0,
     top_p: body.top_p ?? 1,
-    truncation: 'disabled',
+    truncation: body.truncation ?? 'disabled',
     usage: null,
     user: body.user ?? null,
     metadata: body.metadata ?? {},

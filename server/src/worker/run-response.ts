@@ -1,6 +1,7 @@
 import type { Assembler } from '../domain/assembler.ts';
 import type { Clock, Log, Provider, Random, Turn } from '../domain/ports.ts';
 import type { UpstreamEvent, UpstreamFailure } from '../domain/upstream-event.ts';
+import { dropOldest } from '../domain/truncate-items.ts';
 import { waitMs } from '../domain/wait.ts';
 
 /**
@@ -49,8 +50,16 @@ export async function runResponse(deps: Deps, run: RunningResponse): Promise<voi
 
 async function tryUntilDone(deps: Deps, run: RunningResponse): Promise<void> {
   const startedAt = deps.clock.now();
+  let { turn } = run;
   for (let retry = 0; ; retry += 1) {
-    const failure = await runOnce(run);
+    let failure = await runOnce(run, turn);
+    while (failure !== undefined && !run.signal.aborted) {
+      const shorter = truncate(run, turn, failure);
+      if (shorter === undefined) break;
+      deps.log.info({ response_id: run.id, items: shorter.items.length }, 'input too long; without its oldest items');
+      turn = shorter;
+      failure = await runOnce(run, turn);
+    }
     if (run.signal.aborted) return;
     if (failure === undefined) {
       run.assembler.finish();
@@ -70,10 +79,20 @@ async function tryUntilDone(deps: Deps, run: RunningResponse): Promise<void> {
   }
 }
 
+/** `truncation: auto`: the same turn with a shorter input, when the upstream says that it was too long. */
+function truncate(run: RunningResponse, turn: Turn, failure: UpstreamFailure): Turn | undefined {
+  if (failure.row !== 'context_length_exceeded' || turn.request.truncation !== 'auto') return undefined;
+  if (run.assembler.hasOutput) return undefined;
+  const items = dropOldest(turn.items);
+  if (items === undefined) return undefined;
+  // Another body under the same key would be a fault to an upstream that looks at keys.
+  return { ...turn, items, idempotencyKey: `${run.turn.idempotencyKey}-${items.length}` };
+}
+
 /** The failure that ended the try, or undefined when the upstream finished. */
-async function runOnce(run: RunningResponse): Promise<UpstreamFailure | undefined> {
+async function runOnce(run: RunningResponse, turn: Turn): Promise<UpstreamFailure | undefined> {
   let bytes = 0;
-  for await (const batch of run.provider.run(run.turn, run.signal)) {
+  for await (const batch of run.provider.run(turn, run.signal)) {
     for (const event of batch) {
       if (event.type === 'error') {
         const paused = run.flush();
