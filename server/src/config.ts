@@ -4,6 +4,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { duration, size } from './config-units.ts';
 import { isLoopback } from './domain/loopback.ts';
+import type { Compat } from './domain/ports.ts';
 import { LOG_LEVELS } from './logger.ts';
 import type { LogLevel } from './logger.ts';
 
@@ -24,9 +25,15 @@ const providerSchema = z.discriminatedUnion('kind', [
 ]);
 export type ProviderConfig = z.infer<typeof providerSchema>;
 
+const COMPAT = ['strict', 'lenient'] as const satisfies Compat[];
+
 const modelSchema = z.union([
   z.string().min(1),
-  z.strictObject({ provider: z.string(), model: z.string().optional() }),
+  z.strictObject({
+    provider: z.string(),
+    model: z.string().optional(),
+    compat: z.enum(COMPAT).optional(),
+  }),
 ]);
 
 /** As browsers send it, since it is compared by the letter. */
@@ -67,7 +74,13 @@ const fileSchema = z.strictObject({
   models: z.record(z.string().min(1), modelSchema).default({}),
 });
 
-export type ModelConfig = { provider: string; /** Undefined: the name the client asked for. */ model?: string };
+export type ModelConfig = {
+  provider: string;
+  /** Undefined: the name the client asked for. */
+  model?: string;
+  /** Undefined: strict. */
+  compat?: Compat;
+};
 
 export type Config = Omit<z.infer<typeof fileSchema>, 'models'> & {
   models: Record<string, ModelConfig>;
@@ -88,6 +101,7 @@ const FLAGS = {
   data: { type: 'string' },
   config: { type: 'string' },
   upstream: { type: 'string' },
+  compat: { type: 'string' },
   'log-level': { type: 'string' },
 } as const;
 
@@ -194,6 +208,7 @@ function merge(file: z.infer<typeof fileSchema>, flags: Flags, env: Environment)
   if (flags['log-level'] !== undefined) config.server.log_level = logLevelOf(flags['log-level']);
   if (flags.upstream !== undefined) addUpstream(config, flags.upstream, nonEmpty(env['HOLT_UPSTREAM_API_KEY']));
   if (Object.keys(config.models).length === 0) bindByDefault(config);
+  if (flags.compat !== undefined) setCompat(config, flags.compat);
   return config;
 }
 
@@ -212,9 +227,8 @@ function secretsOf(text: string | undefined): string[] {
 
 function toModel(target: z.infer<typeof modelSchema>, providers: Record<string, ProviderConfig>): ModelConfig {
   if (typeof target !== 'string') {
-    return target.model === undefined
-      ? { provider: target.provider }
-      : { provider: target.provider, model: target.model };
+    const { provider, model, compat } = target;
+    return { provider, ...(model !== undefined && { model }), ...(compat !== undefined && { compat }) };
   }
   if (target in providers) return { provider: target };
   const slash = target.indexOf('/');
@@ -237,6 +251,13 @@ function addUpstream(config: Config, url: string, apiKey: string | undefined): v
     },
   };
   config.models['*'] ??= { provider: 'upstream' };
+}
+
+/** `--compat`: for every model that doesn't say otherwise itself. */
+function setCompat(config: Config, text: string): void {
+  const compat = COMPAT.find((known) => known === text);
+  if (compat === undefined) throw new ConfigError(`--compat: expected one of ${COMPAT.join(', ')}, got ${text}`);
+  for (const model of Object.values(config.models)) model.compat ??= compat;
 }
 
 /** Without `models`: the one provider there is answers every name; the demonstration model only its own. */

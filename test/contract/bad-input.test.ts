@@ -493,17 +493,7 @@ describe('what is not served is a 400 that names it', () => {
     ['context_management', { context_management: [{ type: 'compaction' }] }, unsupported('context_management')],
     ['image', { image: {} }, unsupported('image')],
     ['access_programs', { access_programs: ['x'] }, unsupported('access_programs')],
-    ...[
-      'web_search',
-      'file_search',
-      'mcp',
-      'code_interpreter',
-      'image_generation',
-      'custom',
-      'namespace',
-      'shell',
-      '',
-    ].map((type): Row => [
+    ...['web_search', 'file_search', 'mcp', 'code_interpreter', 'image_generation', 'shell', ''].map((type): Row => [
       `a tool of type '${type}'`,
       { tools: [{ type }] },
       { code: 'unsupported_value', param: 'tools[0].type' },

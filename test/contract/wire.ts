@@ -260,7 +260,7 @@ export function assertWholeStream(frames: Frame[]): void {
   for (const frame of done) assert.deepEqual(frame.data['item'], output[Number(frame.data['output_index'])]);
   for (const [place, text] of textsByPlace(frames, '.delta', 'delta')) {
     const [item, part, kind] = place.split('/');
-    assert.equal(textsByPlace(frames, '.done', 'text', 'refusal', 'arguments').get(place), text, place);
+    assert.equal(textsByPlace(frames, '.done', 'text', 'refusal', 'arguments', 'input').get(place), text, place);
     assert.equal(textAt(output[Number(item)], String(kind), Number(part)), text, place);
   }
 }
@@ -280,6 +280,7 @@ function textsByPlace(frames: Frame[], ending: string, ...fields: string[]): Map
 
 function textAt(item: OpenAI.Responses.ResponseOutputItem | undefined, kind: string, part: number): string | undefined {
   if (item?.type === 'function_call') return item.arguments;
+  if (item?.type === 'custom_tool_call') return item.input;
   if (item?.type === 'reasoning') {
     return (kind === 'response.reasoning_text' ? item.content : item.summary)?.[part]?.text;
   }

@@ -66,7 +66,10 @@ test('the deltas, the done text, the item and the final response say the same', 
           const key = `${event.output_index}.${event.content_index}`;
           texts.set(key, (texts.get(key) ?? '') + event.delta);
         }
-        if (event.type === 'response.function_call_arguments.delta') {
+        if (
+          event.type === 'response.function_call_arguments.delta' ||
+          event.type === 'response.custom_tool_call_input.delta'
+        ) {
           texts.set(`${event.output_index}`, (texts.get(`${event.output_index}`) ?? '') + event.delta);
         }
         if (event.type === 'response.output_text.done') {
@@ -74,6 +77,9 @@ test('the deltas, the done text, the item and the final response say the same', 
         }
         if (event.type === 'response.function_call_arguments.done') {
           assert.equal(event.arguments, texts.get(`${event.output_index}`) ?? '');
+        }
+        if (event.type === 'response.custom_tool_call_input.done') {
+          assert.equal(event.input, texts.get(`${event.output_index}`) ?? '');
         }
         if (event.type === 'response.output_item.done') {
           assert.deepEqual(event.item, final.response.output[event.output_index]);

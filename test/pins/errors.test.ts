@@ -26,6 +26,8 @@ const PINNED: Record<string, [status: number, type: string, code: string | null]
   model_unknown: [404, 'invalid_request_error', 'model_not_found'],
   tool_output_missing: [400, 'invalid_request_error', null],
   tool_call_missing: [400, 'invalid_request_error', null],
+  custom_tool_output_missing: [400, 'invalid_request_error', null],
+  custom_tool_call_missing: [400, 'invalid_request_error', null],
   response_not_found: [404, 'invalid_request_error', null],
   not_streamable_foreground: [400, 'invalid_request_error', 'invalid_request_error'],
   not_streamable: [400, 'invalid_request_error', 'invalid_request_error'],

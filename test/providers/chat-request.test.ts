@@ -3,6 +3,7 @@ import test, { after } from 'node:test';
 import { ApiError } from '../../server/src/domain/errors.ts';
 import { buildRequest } from '../../server/src/providers/chat/build-request.ts';
 import { checkRequest } from '../../server/src/providers/chat/check-request.ts';
+import { unservedBy } from '../../server/src/providers/chat/unserved.ts';
 import { inputItem } from '../../server/src/protocol/items.ts';
 import type { InputItem } from '../../server/src/protocol/items.ts';
 import { collect, errorOf, openProvider, requestOf, textOf, turnFor } from '../support/chat-run.ts';
@@ -337,12 +338,20 @@ test('tool choices', () => {
 
 // ---------------------------------------------------------------- refusals
 
+const AUDIO = { type: 'input_audio', input_audio: { data: 'AA==', format: 'wav' } };
+const PDF = 'data:application/pdf;base64,JVBERi0=';
 const refusals: [string, object, unknown[], string, string][] = [
-  ['a file', {}, [user([{ type: 'input_file' }])], 'input[0].content[0].type', 'unsupported_value'],
+  [
+    'a file without its data',
+    {},
+    [user([{ type: 'input_file' }])],
+    'input[0].content[0].file_data',
+    'missing_required_parameter',
+  ],
   [
     'audio',
     {},
-    [user('Hi'), user([{ type: 'input_text', text: 'x' }, { type: 'input_audio' }])],
+    [user('Hi'), user([{ type: 'input_text', text: 'x' }, AUDIO])],
     'input[1].content[1].type',
     'unsupported_value',
   ],
@@ -370,8 +379,8 @@ const refusals: [string, object, unknown[], string, string][] = [
   [
     'a file a tool gave back',
     {},
-    [call('a'), output('a', [{ type: 'input_file' }])],
-    'input[1].output[0].type',
+    [call('a'), output('a', [{ type: 'input_file', file_data: PDF }])],
+    'input[1].output[0].file_data',
     'unsupported_value',
   ],
   ['verbosity', { text: { verbosity: 'low' } }, [], 'text.verbosity', 'unsupported_value'],
@@ -393,11 +402,15 @@ test('refused: a call without output, and an output without call', () => {
 });
 
 test('OpenAI takes verbosity and service tiers', () => {
-  checkRequest(requestOf({ text: { verbosity: 'low' }, service_tier: 'flex' }), [], [], 'openai');
+  const request = requestOf({ text: { verbosity: 'low' }, service_tier: 'flex' });
+  assert.deepEqual(unservedBy('openai', request), []);
+  checkRequest(request, [], [], 'openai');
 });
 
 function refusalOf(request: object, items: unknown[]): ApiError {
   try {
+    const [unserved] = unservedBy('generic', requestOf(request));
+    if (unserved !== undefined) return unserved.error;
     checkRequest(requestOf(request), parse(items), [], 'generic');
   } catch (error) {
     if (error instanceof ApiError) return error;

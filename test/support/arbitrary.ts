@@ -31,6 +31,8 @@ export const upstreamEvents: fc.Arbitrary<UpstreamEvent[]> = fc.array(
         {
           type: fc.constant('tool_call' as const),
           key: fc.constantFrom('0', '1', '2'),
+          kind: fc.constantFrom('function' as const, 'custom' as const),
+          namespace: fc.constantFrom('crm', 'mail'),
           name: fc.constantFrom('f', 'g'),
           callId: fc.constantFrom('c1', 'c2'),
           arguments: fc.constantFrom('', '{', '}', '{"a":1}', 'é'),

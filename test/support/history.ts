@@ -167,6 +167,9 @@ class Folded {
       case 'response.function_call_arguments.delta':
         item.arguments += data['delta'];
         break;
+      case 'response.custom_tool_call_input.delta':
+        item.input += data['delta'];
+        break;
       case 'response.content_part.done':
         assert.deepEqual(data['part'], part);
         break;
@@ -176,6 +179,9 @@ class Folded {
         break;
       case 'response.function_call_arguments.done':
         assert.equal(data['arguments'], item.arguments);
+        break;
+      case 'response.custom_tool_call_input.done':
+        assert.equal(data['input'], item.input);
         break;
       default:
         assert.fail(`no rule for ${event}`);
@@ -189,6 +195,7 @@ function lengthOf(output: readonly OutputItem[]): number {
   let length = 0;
   for (const item of output) {
     if (item.type === 'function_call') length += item.arguments.length;
+    else if (item.type === 'custom_tool_call') length += item.input.length;
     else for (const part of item.content) length += part.type === 'refusal' ? part.refusal.length : part.text.length;
   }
   return length;

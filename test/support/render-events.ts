@@ -1,10 +1,11 @@
+import { isToolCall } from '../../server/src/domain/tools.ts';
 import type { ResponseEvent } from '../../server/src/protocol/events.ts';
 import type { OutputItem } from '../../server/src/protocol/items.ts';
 import type { Response } from '../../server/src/protocol/response.ts';
 
 /**
  * Events as one line: `+i type name#call` item added, `(i.c type` part added, `i.c t"…"` a delta of text (r reasoning,
- * x refusal, a arguments, s summary), the same in capitals its done event, `)i.c` part done, `-i status` item done.
+ * x refusal, a arguments, i input of a custom tool, s summary), the same in capitals its done event, `)i.c` part done, `-i status` item done.
  */
 export function renderEvents(events: readonly ResponseEvent[]): string {
   return events
@@ -43,6 +44,10 @@ function renderEvent(event: ResponseEvent): string {
       return `${event.output_index} a${JSON.stringify(event.delta)}`;
     case 'response.function_call_arguments.done':
       return `${event.output_index} A${JSON.stringify(event.arguments)}`;
+    case 'response.custom_tool_call_input.delta':
+      return `${event.output_index} i${JSON.stringify(event.delta)}`;
+    case 'response.custom_tool_call_input.done':
+      return `${event.output_index} I${JSON.stringify(event.input)}`;
     case 'response.completed':
     case 'response.incomplete':
     case 'response.failed':
@@ -57,7 +62,7 @@ function place(event: { output_index: number; content_index: number }): string {
 }
 
 function renderItem(item: OutputItem): string {
-  return item.type === 'function_call' ? `${item.type} ${item.name}#${item.call_id}` : item.type;
+  return isToolCall(item) ? `${item.type} ${item.name}#${item.call_id}` : item.type;
 }
 
 function renderEnd(response: Response): string {

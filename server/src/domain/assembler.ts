@@ -1,11 +1,12 @@
 import type { ResponseEvent } from '../protocol/events.ts';
-import type { ContentPart, OutputItem, OutputReasoning, OutputTextPart } from '../protocol/items.ts';
+import type { ContentPart, OutputItem, OutputReasoning, OutputTextPart, OutputToolCall } from '../protocol/items.ts';
 import type { Response, ResponseErrorCode, Usage } from '../protocol/response.ts';
 import { emptyPart, partText } from './chunk-references.ts';
 import type { Fold } from './fold.ts';
 import { canBecome, terminalEventType } from './status.ts';
 import type { EndStatus } from './status.ts';
 import type { Clock, Ids } from './ports.ts';
+import { isToolCall } from './tools.ts';
 import type { FinishReason, UpstreamEvent, UpstreamUsage } from './upstream-event.ts';
 
 /**
@@ -14,6 +15,7 @@ import type { FinishReason, UpstreamEvent, UpstreamUsage } from './upstream-even
  * it emitted, so one made over the fold of a log goes on, or ends, where that log stopped.
  */
 
+type ToolCallEvent = Extract<UpstreamEvent, { type: 'tool_call' }>;
 type ToolCall = { index: number; callId: string | undefined; name: string | undefined; held: string };
 
 /** An item is closed `incomplete` when the run ended before it did. */
@@ -87,7 +89,7 @@ export class Assembler {
         if (event.delta !== '') this.#refusal(event.delta);
         return;
       case 'tool_call':
-        this.#toolCall(event.key, event.callId, event.name, event.arguments ?? '');
+        this.#toolCall(event);
         return;
       case 'annotation':
         this.#annotation(event.annotation);
@@ -150,7 +152,7 @@ export class Assembler {
     if (delta === '') return;
     let text = delta;
     if (this.#fold.open.size === 0 || !this.#isOpen('message')) {
-      if (this.#last()?.type === 'function_call') {
+      if (this.#lastIsToolCall()) {
         if (delta.trim() === '') {
           this.#heldWhitespace += delta;
           return;
@@ -219,12 +221,12 @@ export class Assembler {
     });
   }
 
-  #toolCall(key: string, callId: string | undefined, name: string | undefined, args: string): void {
-    const call = this.#calls.get(key) ?? { index: -1, callId: undefined, name: undefined, held: '' };
-    this.#calls.set(key, call);
-    call.callId ??= callId;
-    call.name ??= name;
-    call.held += args;
+  #toolCall(event: ToolCallEvent): void {
+    const call = this.#calls.get(event.key) ?? { index: -1, callId: undefined, name: undefined, held: '' };
+    this.#calls.set(event.key, call);
+    call.callId ??= event.callId;
+    call.name ??= event.name;
+    call.held += event.arguments ?? '';
     if (call.index === -1) {
       if (call.name === undefined || call.name === '') {
         call.name = undefined;
@@ -232,24 +234,18 @@ export class Assembler {
       }
       this.#heldWhitespace = '';
       this.#closeComplete();
-      call.index = this.#addItem({
-        id: this.#ids.item('fc'),
-        type: 'function_call',
-        status: 'in_progress',
-        call_id: call.callId || this.#ids.item('call'),
-        name: call.name,
-        arguments: '',
-      });
+      call.index = this.#openCall(event, call.callId, call.name);
     }
     if (call.held === '' || !this.#fold.open.has(call.index)) return; // a delta for a closed call is a repetition
     const delta = call.held;
     call.held = '';
-    this.#arguments(call.index, delta);
+    this.#callDelta(call.index, delta);
   }
 
-  #arguments(index: number, delta: string): void {
+  #callDelta(index: number, delta: string): void {
+    const custom = this.response.output[index]?.type === 'custom_tool_call';
     this.#emit({
-      type: 'response.function_call_arguments.delta',
+      type: custom ? 'response.custom_tool_call_input.delta' : 'response.function_call_arguments.delta',
       sequence_number: this.#next,
       item_id: this.#itemId(index),
       output_index: index,
@@ -279,6 +275,20 @@ export class Assembler {
       this.#addPart(index, item?.type === 'message' ? item.content.length : 0, emptyPart(type));
     }
     return index;
+  }
+
+  #openCall({ kind, namespace }: ToolCallEvent, callId: string | undefined, name: string): number {
+    const id = this.#ids.item(kind === 'custom' ? 'ctc' : 'fc');
+    const called = {
+      call_id: callId || this.#ids.item('call'),
+      ...(namespace !== undefined && { namespace }),
+      name,
+    };
+    return this.#addItem(
+      kind === 'custom'
+        ? { id, type: 'custom_tool_call', status: 'in_progress', ...called, input: '' }
+        : { id, type: 'function_call', status: 'in_progress', ...called, arguments: '' },
+    );
   }
 
   #openReasoning(): number {
@@ -333,10 +343,14 @@ export class Assembler {
 
   // ------------------------------------------------------------ closing
 
-  /** A new item closes what isn't a call, and calls that are complete: a parallel one may still be filled. */
+  /**
+   * A new item closes what isn't a call, and calls that are complete: a parallel one may still be filled. Of a custom
+   * tool's input nobody can tell whether it is.
+   */
   #closeComplete(): void {
     for (const index of this.#openIndexes()) {
       const item = this.response.output[index];
+      if (item?.type === 'custom_tool_call') continue;
       if (item?.type !== 'function_call' || isCompleteJson(item.arguments)) this.#closeItem(index, 'completed');
     }
   }
@@ -345,7 +359,7 @@ export class Assembler {
     this.#closePart(index);
     const item = this.response.output[index];
     if (item === undefined) return;
-    if (item.type === 'function_call') this.#closeArguments(index, status);
+    if (isToolCall(item)) this.#closeCall(index, item, status);
     this.#emit({
       type: 'response.output_item.done',
       sequence_number: this.#next,
@@ -359,25 +373,21 @@ export class Assembler {
     return { encrypted_content: this.#sealReasoning(item) };
   }
 
-  #closeArguments(index: number, status: Closing): void {
-    const item = this.response.output[index];
-    if (item?.type !== 'function_call') return;
-    // A call without arguments is a call with none: clients parse what they get.
-    if (item.arguments === '' && status === 'completed') this.#arguments(index, '{}');
-    this.#emit({
-      type: 'response.function_call_arguments.done',
-      sequence_number: this.#next,
-      item_id: item.id,
-      output_index: index,
-      name: item.name,
-      arguments: item.arguments,
-    });
+  #closeCall(index: number, item: OutputToolCall, status: Closing): void {
+    // A function call without arguments is a call with none: clients parse what they get.
+    if (item.type === 'function_call' && item.arguments === '' && status === 'completed') this.#callDelta(index, '{}');
+    const at = { sequence_number: this.#next, item_id: item.id, output_index: index };
+    this.#emit(
+      item.type === 'function_call'
+        ? { type: 'response.function_call_arguments.done', ...at, name: item.name, arguments: item.arguments }
+        : { type: 'response.custom_tool_call_input.done', ...at, input: item.input },
+    );
   }
 
   #closePart(index: number): void {
     const open = this.#fold.open.get(index);
     const item = this.response.output[index];
-    if (open === undefined || open.part === -1 || item === undefined || item.type === 'function_call') return;
+    if (open === undefined || open.part === -1 || item === undefined || isToolCall(item)) return;
     const place = { item_id: item.id, output_index: index };
     if (open.kind === 'summary') {
       const part = item.type === 'reasoning' ? item.summary[open.part] : undefined;
@@ -424,6 +434,11 @@ export class Assembler {
 
   #last(): OutputItem | undefined {
     return this.response.output[this.#lastIndex()];
+  }
+
+  #lastIsToolCall(): boolean {
+    const last = this.#last();
+    return last !== undefined && isToolCall(last);
   }
 
   #isOpen(type: OutputItem['type']): boolean {

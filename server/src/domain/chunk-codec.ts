@@ -19,6 +19,7 @@ import type { ContentPart, ItemStatus } from '../protocol/items.ts';
 
 const RAW = 0;
 const RUN = 64;
+/** The place of an entry in this list and in the ones below is what is written: new ones go to the end. */
 const REFERENCES = [
   'queued',
   'in_progress',
@@ -31,6 +32,7 @@ const REFERENCES = [
   'arguments',
   'item_done',
   'end',
+  'custom_input',
 ] as const satisfies Reference['to'][];
 const STATUSES = ['in_progress', 'completed', 'incomplete'] as const satisfies ItemStatus[];
 const PARTS = ['output_text', 'refusal', 'reasoning_text'] as const satisfies ContentPart['type'][];
@@ -40,6 +42,7 @@ const DELTAS = [
   'response.refusal.delta',
   'response.reasoning_summary_text.delta',
   'response.function_call_arguments.delta',
+  'response.custom_tool_call_input.delta',
 ] as const satisfies DeltaEvent['type'][];
 
 type Run = { type: DeltaEvent['type']; item: number; part: number; lengths: number[]; text: string };
@@ -136,6 +139,7 @@ function isDelta(event: ResponseEvent): event is DeltaEvent {
 function partOf(event: DeltaEvent): number {
   switch (event.type) {
     case 'response.function_call_arguments.delta':
+    case 'response.custom_tool_call_input.delta':
       return 0;
     case 'response.reasoning_summary_text.delta':
       return event.summary_index;
@@ -182,6 +186,7 @@ function deltaEvent(
     case 'response.reasoning_summary_text.delta':
       return { type, ...at, summary_index: part, delta };
     case 'response.function_call_arguments.delta':
+    case 'response.custom_tool_call_input.delta':
       return { type, ...at, delta };
   }
 }
@@ -217,6 +222,7 @@ function writeReference(writer: ByteWriter, reference: Reference): void {
       writer.text(JSON.stringify(reference.fields));
       return;
     case 'arguments':
+    case 'custom_input':
       writer.integer(reference.item);
       return;
     case 'item_done':
@@ -268,6 +274,7 @@ function readReference(reader: ByteReader, opcode: number): Reference {
     case 'end':
       return { to, fields: JSON.parse(reader.text()) as EndFields }; // written by writeReference
     case 'arguments':
+    case 'custom_input':
       return { to, item: reader.integer() };
     case 'item_done': {
       const item = reader.integer();

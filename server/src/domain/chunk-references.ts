@@ -2,6 +2,7 @@ import type { ResponseEvent } from '../protocol/events.ts';
 import type { ContentPart, ItemStatus } from '../protocol/items.ts';
 import type { Response, ResponseStatus } from '../protocol/response.ts';
 import { isEnded, terminalEventType } from './status.ts';
+import { isToolCall } from './tools.ts';
 
 /**
  * Events that say again what the response holds, as pointers into it. What an event has and the response may not have
@@ -12,7 +13,7 @@ export type Reference =
   | { to: 'queued' | 'in_progress' }
   | { to: 'part_added'; item: number; part: number; type: ContentPart['type'] }
   | { to: PartReference; item: number; part: number }
-  | { to: 'arguments'; item: number }
+  | { to: 'arguments' | 'custom_input'; item: number }
   | { to: 'item_done'; item: number; status: ItemStatus }
   | { to: 'end'; fields: EndFields };
 
@@ -60,6 +61,8 @@ function referenceOf(event: ResponseEvent): Reference | undefined {
       return { to: 'summary_done', item: event.output_index, part: event.summary_index };
     case 'response.function_call_arguments.done':
       return { to: 'arguments', item: event.output_index };
+    case 'response.custom_tool_call_input.done':
+      return { to: 'custom_input', item: event.output_index };
     case 'response.output_item.done':
       return { to: 'item_done', item: event.output_index, status: event.item.status };
     case 'response.completed':
@@ -74,6 +77,7 @@ function referenceOf(event: ResponseEvent): Reference | undefined {
     case 'response.reasoning_text.delta':
     case 'response.reasoning_summary_text.delta':
     case 'response.function_call_arguments.delta':
+    case 'response.custom_tool_call_input.delta':
       return undefined;
   }
 }
@@ -118,6 +122,17 @@ function tryResolve(reference: Reference, sequence: number, dictionary: Response
         arguments: item.arguments,
       };
     }
+    case 'custom_input': {
+      const item = dictionary.output[reference.item];
+      if (item?.type !== 'custom_tool_call') return undefined;
+      return {
+        type: 'response.custom_tool_call_input.done',
+        sequence_number: sequence,
+        item_id: item.id,
+        output_index: reference.item,
+        input: item.input,
+      };
+    }
     case 'part_added': {
       const item = dictionary.output[reference.item];
       if (item === undefined) return undefined;
@@ -127,7 +142,7 @@ function tryResolve(reference: Reference, sequence: number, dictionary: Response
     case 'part_text':
     case 'part_done': {
       const item = dictionary.output[reference.item];
-      const part = item === undefined || item.type === 'function_call' ? undefined : item.content[reference.part];
+      const part = item === undefined || isToolCall(item) ? undefined : item.content[reference.part];
       if (item === undefined || part === undefined) return undefined;
       const at = placeOf(reference, sequence, item.id);
       return reference.to === 'part_text'

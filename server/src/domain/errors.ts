@@ -136,6 +136,20 @@ export const ERRORS = {
     param: 'input',
     message: 'No tool call found for function call output with call_id {call}.',
   },
+  custom_tool_output_missing: {
+    status: 400,
+    type: invalid,
+    code: null,
+    param: 'input',
+    message: 'No tool output found for custom tool call {call}.',
+  },
+  custom_tool_call_missing: {
+    status: 400,
+    type: invalid,
+    code: null,
+    param: 'input',
+    message: 'No tool call found for custom tool call output with call_id {call}.',
+  },
   previous_response_not_found: {
     status: 400,
     type: invalid,

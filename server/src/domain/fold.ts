@@ -71,6 +71,10 @@ export class Fold {
         this.#item(event.output_index, 'function_call').arguments += event.delta;
         this.outputLength += event.delta.length;
         return;
+      case 'response.custom_tool_call_input.delta':
+        this.#item(event.output_index, 'custom_tool_call').input += event.delta;
+        this.outputLength += event.delta.length;
+        return;
       case 'response.output_text.annotation.added':
         this.#part(event.output_index, event.content_index, 'output_text').annotations.push(event.annotation);
         return;
@@ -114,6 +118,7 @@ export class Fold {
       case 'response.reasoning_text.done':
       case 'response.reasoning_summary_text.done':
       case 'response.function_call_arguments.done':
+      case 'response.custom_tool_call_input.done':
         return;
     }
   }
@@ -151,6 +156,7 @@ function ownItem(item: OutputItem): OutputItem {
     case 'reasoning':
       return { ...item, summary: item.summary.map((part) => ({ ...part })), content: item.content.map(ownPart) };
     case 'function_call':
+    case 'custom_tool_call':
       return { ...item };
   }
 }

@@ -7,6 +7,7 @@ import type { Fold } from './fold.ts';
 import type { Chunk, ChunkPage } from './chunk.ts';
 import type { ConversationPlace, Item, StateStore } from './state-store.ts';
 import type { EndStatus } from './status.ts';
+import type { Unserved } from './unserved.ts';
 import type { UpstreamEvent } from './upstream-event.ts';
 
 /** Wall time and timers, so that tests own them. */
@@ -26,7 +27,7 @@ export interface Ids {
   /** `resp_` + 12 hex of `createdAt` (ms) + `00` + 36 hex random: ids sort by time (design.md §5). */
   response(createdAt: number): string;
   /** `<prefix>_` + 48 hex random. */
-  item(prefix: 'msg' | 'fc' | 'rs' | 'call' | 'conv' | 'cmp'): string;
+  item(prefix: 'msg' | 'fc' | 'ctc' | 'rs' | 'call' | 'conv' | 'cmp'): string;
   request(): string;
   worker(): string;
 }
@@ -57,6 +58,8 @@ export type Turn = {
 /** An adapter to an upstream API. It knows neither ids nor numbers of ours. */
 export interface Provider {
   readonly name: string;
+  /** What of a request this provider can't honour, and a lenient model may go without. Called before `check`. */
+  unserved(request: CreateResponseBody): Unserved[];
   /**
    * Throws a row of the error table for what this provider can't honour (promise 8). Called before anything exists.
    * @param items the request's own, so that a place among them names a place of its input
@@ -74,7 +77,10 @@ export interface Provider {
 }
 
 /** What a client's model name is bound to. */
-export type ModelBinding = { provider: Provider; upstreamModel: string };
+export type ModelBinding = { provider: Provider; upstreamModel: string; compat: Compat };
+
+/** Whether what a model can do without is refused when it can't be served, or left out and named. */
+export type Compat = 'strict' | 'lenient';
 
 export interface Models {
   resolve(name: string): ModelBinding | undefined;

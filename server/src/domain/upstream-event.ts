@@ -35,8 +35,20 @@ export type UpstreamEvent =
   | { type: 'refusal'; delta: string }
   | { type: 'reasoning'; delta: string; kind: 'text' | 'summary' }
   | { type: 'annotation'; annotation: Annotation }
-  /** `key` tells the calls of one generation apart. Name, id and arguments may come in any order and in pieces. */
-  | { type: 'tool_call'; key: string; callId?: string; name?: string; arguments?: string }
+  /**
+   * `key` tells the calls of one generation apart. Name, id and arguments may come in any order and in pieces. The
+   * kind, a function if there is none, and the namespace come with the name at the latest. The arguments of a custom
+   * tool are its input.
+   */
+  | {
+      type: 'tool_call';
+      key: string;
+      kind?: 'function' | 'custom';
+      callId?: string;
+      namespace?: string;
+      name?: string;
+      arguments?: string;
+    }
   | ({ type: 'usage' } & UpstreamUsage)
   | { type: 'finish'; reason: FinishReason }
   | ({ type: 'error' } & UpstreamFailure)

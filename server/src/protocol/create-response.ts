@@ -1,30 +1,11 @@
 import { z } from 'zod';
 import { requestItem } from './items.ts';
+import { tool, toolChoice } from './tools.ts';
 
 /**
  * The body of `POST /v1/responses` (contract.md §1.1). The schema knows shapes and ranges; whether a field can be
  * served is decided in `responses/check-request.ts`, so that a refusal can name the field and the reason.
  */
-
-const functionTool = z.object({
-  type: z.literal('function'),
-  name: z.string().regex(/^[a-zA-Z0-9_-]{1,64}$/),
-  description: z.string().nullish(),
-  parameters: z.record(z.string(), z.unknown()).nullish(),
-  strict: z.boolean().nullish(),
-});
-export type FunctionTool = z.infer<typeof functionTool>;
-
-const toolChoice = z.union([
-  z.enum(['none', 'auto', 'required']),
-  z.object({ type: z.literal('function'), name: z.string() }),
-  z.object({
-    type: z.literal('allowed_tools'),
-    mode: z.enum(['auto', 'required']),
-    tools: z.array(z.object({ type: z.literal('function'), name: z.string() })),
-  }),
-]);
-export type ToolChoice = z.infer<typeof toolChoice>;
 
 const textFormat = z.discriminatedUnion('type', [
   z.object({ type: z.literal('text') }),
@@ -85,7 +66,7 @@ export const createResponseBody = z.object({
   temperature: z.number().min(0).max(2).nullish(),
   top_p: z.number().min(0).max(1).nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
-  tools: z.array(z.discriminatedUnion('type', [functionTool])).nullish(),
+  tools: z.array(tool).nullish(),
   tool_choice: toolChoice.nullish(),
   text: z.object({ format: textFormat.nullish(), verbosity: z.enum(['low', 'medium', 'high']).nullish() }).nullish(),
   reasoning: z
@@ -93,7 +74,7 @@ export const createResponseBody = z.object({
       effort: z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']).nullish(),
       summary: z.enum(['auto', 'concise', 'detailed']).nullish(),
       generate_summary: z.enum(['auto', 'concise', 'detailed']).nullish(),
-      context: z.string().nullish(),
+      context: z.enum(['auto', 'current_turn', 'all_turns']).nullish(),
       mode: z.string().nullish(),
     })
     .nullish(),

@@ -65,13 +65,17 @@ export type ArgumentsDoneEvent = {
   arguments: string;
 } & InItem &
   Numbered;
+export type CustomInputDeltaEvent = { type: 'response.custom_tool_call_input.delta'; delta: string } & InItem &
+  Numbered;
+export type CustomInputDoneEvent = { type: 'response.custom_tool_call_input.done'; input: string } & InItem & Numbered;
 
 export type DeltaEvent =
   | TextDeltaEvent
   | RefusalDeltaEvent
   | ReasoningDeltaEvent
   | SummaryDeltaEvent
-  | ArgumentsDeltaEvent;
+  | ArgumentsDeltaEvent
+  | CustomInputDeltaEvent;
 
 export type ResponseEvent =
   | LifecycleEvent
@@ -85,4 +89,5 @@ export type ResponseEvent =
   | RefusalDoneEvent
   | ReasoningDoneEvent
   | SummaryDoneEvent
-  | ArgumentsDoneEvent;
+  | ArgumentsDoneEvent
+  | CustomInputDoneEvent;

@@ -9,8 +9,18 @@ const inputImage = z.object({
   file_id: z.string().nullish(),
   detail: z.enum(['low', 'high', 'auto', 'original']).nullish(),
 });
-const inputFile = z.object({ type: z.literal('input_file') });
-const inputAudio = z.object({ type: z.literal('input_audio') });
+const inputFile = z.object({
+  type: z.literal('input_file'),
+  filename: z.string().nullish(),
+  file_data: z.string().nullish(),
+  file_url: z.string().nullish(),
+  file_id: z.string().nullish(),
+  detail: z.enum(['low', 'high', 'auto']).nullish(),
+});
+const inputAudio = z.object({
+  type: z.literal('input_audio'),
+  input_audio: z.object({ data: z.string(), format: z.enum(['mp3', 'wav']) }),
+});
 const outputText = z.object({
   type: z.literal('output_text'),
   text: z.string(),
@@ -32,15 +42,34 @@ const functionCall = z.object({
   type: z.literal('function_call'),
   id: z.string().nullish(),
   call_id: z.string().min(1),
+  namespace: z.string().nullish(),
   name: z.string().min(1),
   arguments: z.string(),
   status: itemStatus.nullish(),
 });
+/** What a tool gave back. */
+const toolOutput = z.union([z.string(), z.array(z.discriminatedUnion('type', [inputText, inputImage, inputFile]))]);
 const functionCallOutput = z.object({
   type: z.literal('function_call_output'),
   id: z.string().nullish(),
   call_id: z.string().min(1),
-  output: z.union([z.string(), z.array(z.discriminatedUnion('type', [inputText, inputImage, inputFile]))]),
+  output: toolOutput,
+  status: itemStatus.nullish(),
+});
+const customToolCall = z.object({
+  type: z.literal('custom_tool_call'),
+  id: z.string().nullish(),
+  call_id: z.string().min(1),
+  namespace: z.string().nullish(),
+  name: z.string().min(1),
+  input: z.string(),
+  status: itemStatus.nullish(),
+});
+const customToolCallOutput = z.object({
+  type: z.literal('custom_tool_call_output'),
+  id: z.string().nullish(),
+  call_id: z.string().min(1),
+  output: toolOutput,
   status: itemStatus.nullish(),
 });
 const reasoning = z.object({
@@ -55,7 +84,7 @@ const reasoning = z.object({
 /** An item that is stored here already, by its id. */
 const itemReference = z.object({ type: z.literal('item_reference'), id: z.string().min(1) });
 
-const ITEMS = [message, functionCall, functionCallOutput, reasoning] as const;
+const ITEMS = [message, functionCall, functionCallOutput, customToolCall, customToolCallOutput, reasoning] as const;
 
 /** A message and a reference may come without `type`: the short forms of every SDK's examples. */
 export const inputItem = z.preprocess(withType, z.discriminatedUnion('type', ITEMS));
@@ -109,8 +138,20 @@ export type OutputFunctionCall = {
   type: 'function_call';
   status: ItemStatus;
   call_id: string;
+  /** Only if the tool is in one. */
+  namespace?: string;
   name: string;
   arguments: string;
+};
+export type OutputCustomToolCall = {
+  id: string;
+  type: 'custom_tool_call';
+  status: ItemStatus;
+  call_id: string;
+  /** Only if the tool is in one. */
+  namespace?: string;
+  name: string;
+  input: string;
 };
 export type OutputReasoning = {
   id: string;
@@ -121,4 +162,5 @@ export type OutputReasoning = {
   /** Only in finished items, and only when it was asked for. */
   encrypted_content?: string;
 };
-export type OutputItem = OutputMessage | OutputFunctionCall | OutputReasoning;
+export type OutputToolCall = OutputFunctionCall | OutputCustomToolCall;
+export type OutputItem = OutputMessage | OutputToolCall | OutputReasoning;

@@ -1,5 +1,6 @@
-import type { FunctionTool, TextFormat, ToolChoice } from './create-response.ts';
+import type { TextFormat } from './create-response.ts';
 import type { OutputItem } from './items.ts';
+import type { CustomFormat, FunctionTool, ToolChoice } from './tools.ts';
 
 export type ResponseStatus = 'queued' | 'in_progress' | 'completed' | 'failed' | 'incomplete' | 'cancelled';
 
@@ -14,13 +15,19 @@ export type Usage = {
   total_tokens: number;
 };
 
-export type EchoedTool = {
+export type EchoedFunctionTool = {
   type: 'function';
   name: string;
   description: string | null;
   parameters: FunctionTool['parameters'] | null;
+  output_schema?: FunctionTool['output_schema'];
   strict: boolean;
 };
+export type EchoedCustomTool = { type: 'custom'; name: string; description?: string; format: CustomFormat };
+export type EchoedTool =
+  | EchoedFunctionTool
+  | EchoedCustomTool
+  | { type: 'namespace'; name: string; description: string; tools: (EchoedFunctionTool | EchoedCustomTool)[] };
 
 /** The Response object of the wire (contract.md §2). Every key is always there, null when unset. Times are seconds. */
 export type Response = {
@@ -46,7 +53,8 @@ export type Response = {
   previous_response_id: string | null;
   prompt_cache_key: string | null;
   prompt_cache_retention: string | null;
-  reasoning: { effort: string | null; summary: string | null };
+  /** `context` and `mode` only if they were asked for. */
+  reasoning: { effort: string | null; summary: string | null; context?: string; mode?: string };
   safety_identifier: string | null;
   service_tier: string;
   store: boolean;

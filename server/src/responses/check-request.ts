@@ -2,8 +2,12 @@ import { apiError } from '../domain/errors.ts';
 import type { Log } from '../domain/ports.ts';
 import { createResponseBody } from '../protocol/create-response.ts';
 import type { CreateResponseBody } from '../protocol/create-response.ts';
+import { checkToolNames } from './check-tools.ts';
 
-/** No flag is accepted and ignored (promise 8): what Holt as a whole can't honour is refused here, by name. */
+/**
+ * No flag is accepted and ignored (promise 8): what Holt as a whole can't honour is refused here, by name. What a
+ * lenient model may go without is looked at in `serve-request.ts`.
+ */
 
 /** Sampling names of other APIs: whoever sends one expects an effect. */
 const FOREIGN = [
@@ -28,10 +32,7 @@ const FOREIGN = [
 /** Known to the official description and not served: null is what it means to leave them out. */
 const UNSERVED: Partial<Record<keyof CreateResponseBody, string>> = {
   prompt: 'is not served: this server keeps no prompt templates',
-  moderation: 'is not served',
   context_management: 'is not served',
-  image: 'is not served',
-  access_programs: 'is not served',
 };
 
 /** @param raw the body as it came, for its unknown keys */
@@ -50,7 +51,7 @@ export function checkRequest(raw: object, body: CreateResponseBody, strict: bool
   if (body.stream !== true && body.stream_options !== null && body.stream_options !== undefined) {
     throw apiError('invalid_value', { param: 'stream_options', reason: "is only allowed when 'stream' is true" });
   }
-  checkTools(body);
+  checkToolNames(body);
 }
 
 /** Keys that the schema does not know: a 400 in strict mode and for names that promise an effect, else a log line. */
@@ -60,25 +61,4 @@ export function checkKeys(raw: object, shape: object, strict: boolean, log: Log)
     if (strict || FOREIGN.includes(key)) throw apiError('unknown_parameter', { param: key });
   }
   if (unknown.length > 0) log.info({ keys: unknown.map((key) => key.slice(0, 64)) }, 'ignored unknown parameters');
-}
-
-function checkTools(body: CreateResponseBody): void {
-  const names = new Set<string>();
-  for (const [index, tool] of (body.tools ?? []).entries()) {
-    if (names.has(tool.name)) {
-      throw apiError('invalid_value', { param: `tools[${index}].name`, reason: `repeats the name ${tool.name}` });
-    }
-    names.add(tool.name);
-  }
-  const choice = body.tool_choice;
-  if (choice === null || choice === undefined) return;
-  const wanted = typeof choice === 'string' ? [] : choice.type === 'function' ? [choice] : choice.tools;
-  for (const { name } of wanted) {
-    if (!names.has(name)) {
-      throw apiError('invalid_value', { param: 'tool_choice', reason: `names ${name}, which is not among the tools` });
-    }
-  }
-  if (choice === 'required' && names.size === 0) {
-    throw apiError('invalid_value', { param: 'tool_choice', reason: 'requires a tool, and there is none' });
-  }
 }

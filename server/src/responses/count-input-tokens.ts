@@ -17,6 +17,9 @@ const BEFORE_ANSWER = 3;
 const IMAGE_LOW = 85;
 const IMAGE_HIGH = 765;
 
+/** Of a file as a text: three bytes are four characters of base64, and four bytes some token. */
+const TOKENS_A_BASE64 = 3 / 16;
+
 /** What an input is made of, as far as it can be counted. */
 type Countable = { texts: string[]; tokens: number };
 
@@ -61,7 +64,11 @@ function addItem(counted: Countable, item: InputItem): void {
     case 'function_call':
       counted.texts.push(item.name, item.arguments);
       return;
+    case 'custom_tool_call':
+      counted.texts.push(item.name, item.input);
+      return;
     case 'function_call_output':
+    case 'custom_tool_call_output':
       addContent(counted, item.output);
       return;
     case 'reasoning':
@@ -77,6 +84,7 @@ function addContent(counted: Countable, content: string | readonly InputContent[
   }
   for (const part of content) {
     if (part.type === 'input_image') counted.tokens += part.detail === 'low' ? IMAGE_LOW : IMAGE_HIGH;
+    else if (part.type === 'input_file') counted.tokens += Math.ceil((part.file_data?.length ?? 0) * TOKENS_A_BASE64);
     else if (part.type === 'refusal') counted.texts.push(part.refusal);
     else if (part.type === 'input_text' || part.type === 'output_text') counted.texts.push(part.text);
   }

@@ -15,6 +15,7 @@ import { initialResponse } from './initial-response.ts';
 import { openTurn, readHistory } from './read-history.ts';
 import type { History } from './read-history.ts';
 import { QUEUE_RETRY_SECONDS, reserveSlot } from './reserve-slot.ts';
+import { serveRequest } from './serve-request.ts';
 import { tail } from './tail.ts';
 
 /**
@@ -23,9 +24,11 @@ import { tail } from './tail.ts';
  * lives as long as its client.
  */
 
-export type Created =
+type Answer =
   | { kind: 'response'; response: Response }
   | { kind: 'stream'; id: string; events: AsyncIterable<readonly ResponseEvent[]>; obfuscate: boolean };
+/** `dropped` names what a lenient model has left out of the request. */
+export type Created = Answer & { dropped: string[] };
 
 /** A refusal of the upstream is an HTTP error as long as nothing was sent; then headers must go out, ms. */
 const ACCEPT_MS = 5_000;
@@ -46,18 +49,20 @@ export async function createResponse(
   const model = body.model ?? '';
   const binding = deps.models.resolve(model);
   if (binding === undefined) throw apiError('model_not_found', { model });
-  const history = await readHistory(deps, projectId, body);
-  const inputItems = await expandInput(deps, projectId, body.input ?? '', history.items);
+  const { body: served, dropped } = serveRequest(body, binding);
+  const history = await readHistory(deps, projectId, served);
+  const inputItems = await expandInput(deps, projectId, served.input ?? '', history.items);
   const turn = openTurn(deps.seal, projectId, history, inputItems);
-  binding.provider.check(body, turn.input, turn.before);
+  binding.provider.check(served, turn.input, turn.before);
 
   const createdAt = deps.clock.now();
   const id = deps.ids.response(createdAt);
-  const response = initialResponse(id, createdAt, body, model, history);
-  const request: StoredRequest = { body, upstreamModel: binding.upstreamModel, inputItems };
+  const response = initialResponse(id, createdAt, served, model, history);
+  const request: StoredRequest = { body: served, upstreamModel: binding.upstreamModel, inputItems };
   const spec = specOf(projectId, response, binding, request, [...turn.before, ...turn.input]);
-  const made = { deps, body, spec, request, history, createdAt };
-  return response.background ? createInBackground(made, signal) : createInForeground(made, signal);
+  const made = { deps, body: served, spec, request, history, createdAt };
+  const answer = await (response.background ? createInBackground(made, signal) : createInForeground(made, signal));
+  return { ...answer, dropped };
 }
 
 type Made = {
@@ -93,7 +98,7 @@ function specOf(
   };
 }
 
-async function createInBackground(made: Made, signal: AbortSignal): Promise<Created> {
+async function createInBackground(made: Made, signal: AbortSignal): Promise<Answer> {
   const { deps, body, spec } = made;
   const slot = deps.runs.tryReserve();
   const begun = new Fold();
@@ -139,7 +144,7 @@ async function commit(made: Made, owned: boolean, events: readonly ResponseEvent
   return result.no;
 }
 
-async function createInForeground(made: Made, signal: AbortSignal): Promise<Created> {
+async function createInForeground(made: Made, signal: AbortSignal): Promise<Answer> {
   const { deps, body, spec, request } = made;
   const slot = await reserveSlot(deps, signal);
   const run = deps.runs.startForeground(spec, slot, async (response, status) => {

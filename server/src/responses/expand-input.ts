@@ -72,6 +72,9 @@ function withId(item: StoredItem, ids: Ids): Item {
     case 'function_call':
     case 'function_call_output':
       return { ...item, id: item.id ?? ids.item('fc'), status: item.status ?? 'completed' };
+    case 'custom_tool_call':
+    case 'custom_tool_call_output':
+      return { ...item, id: item.id ?? ids.item('ctc'), status: item.status ?? 'completed' };
     case 'reasoning':
       return { ...item, id: item.id ?? ids.item('rs') };
     case 'compaction':

@@ -1,5 +1,6 @@
 import type { CreateResponseBody } from '../protocol/create-response.ts';
-import type { EchoedTool, Response } from '../protocol/response.ts';
+import type { Response } from '../protocol/response.ts';
+import { echoTools } from './echo-tools.ts';
 import type { History } from './read-history.ts';
 
 /** The snapshot of `response.created`: every field of the wire, with what was asked for or its default (contract.md §2). */
@@ -32,26 +33,31 @@ export function initialResponse(
     presence_penalty: 0,
     previous_response_id: history.previousResponseId,
     prompt_cache_key: body.prompt_cache_key ?? null,
-    prompt_cache_retention: body.prompt_cache_retention ?? null,
-    reasoning: { effort: body.reasoning?.effort ?? null, summary: body.reasoning?.summary ?? null },
+    prompt_cache_retention: body.prompt_cache_retention?.replace('-', '_') ?? null,
+    reasoning: echoReasoning(body.reasoning),
     safety_identifier: body.safety_identifier ?? null,
     service_tier: 'auto',
     store: body.store ?? true,
     temperature: body.temperature ?? 1,
     text: { format: body.text?.format ?? { type: 'text' }, verbosity: body.text?.verbosity ?? 'medium' },
     tool_choice: body.tool_choice ?? 'auto',
-    tools: (body.tools ?? []).map((tool): EchoedTool => ({
-      type: 'function',
-      name: tool.name,
-      description: tool.description ?? null,
-      parameters: tool.parameters ?? null,
-      strict: tool.strict ?? true,
-    })),
+    tools: echoTools(body.tools ?? []),
     top_logprobs: body.top_logprobs ?? 0,
     top_p: body.top_p ?? 1,
     truncation: body.truncation ?? 'disabled',
     usage: null,
     user: body.user ?? null,
     metadata: body.metadata ?? {},
+  };
+}
+
+/** `generate_summary` is the old name of `summary`. */
+function echoReasoning(reasoning: CreateResponseBody['reasoning']): Response['reasoning'] {
+  const { effort, summary, generate_summary, context, mode } = reasoning ?? {};
+  return {
+    effort: effort ?? null,
+    summary: summary ?? generate_summary ?? null,
+    ...(typeof context === 'string' && { context }),
+    ...(typeof mode === 'string' && { mode }),
   };
 }

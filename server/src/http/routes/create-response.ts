@@ -14,6 +14,7 @@ export function createResponseRoute(app: FastifyInstance, deps: AppDeps): void {
     const { raw, body } = parseObject(createResponseBody, request.body);
     const signal = clientSignal(reply);
     const created = await createResponse(deps.responses, request.projectId, raw, body, signal);
+    if (created.dropped.length > 0) reply.header('holt-dropped', headerList(created.dropped));
     if (created.kind === 'response') {
       return sendSnapshot(reply, created.response);
     }
@@ -22,4 +23,18 @@ export function createResponseRoute(app: FastifyInstance, deps: AppDeps): void {
     await sendEventStream(reply, { ...deps, events: created.events, obfuscate: created.obfuscate, signal });
     return reply;
   });
+}
+
+/** Clients give up on heads of some 16 kB. */
+const LIST_CHARACTERS = 4_096;
+
+/** What clients wrote is in it, so nothing but plain characters. */
+function headerList(names: readonly string[]): string {
+  let list = '';
+  for (const [index, name] of names.entries()) {
+    const plain = name.slice(0, 200).replaceAll(/[^\w.[\]=/-]/g, '_');
+    if (list.length + plain.length > LIST_CHARACTERS) return `${list}, and ${names.length - index} more`;
+    list += index === 0 ? plain : `, ${plain}`;
+  }
+  return list;
 }

@@ -11,7 +11,7 @@ export function buildRequest(turn: Turn, dialect: Dialect): JsonObject {
   const { request } = turn;
   return withoutNulls({
     model: turn.model,
-    messages: foldMessages(turn.instructions, turn.items, dialect),
+    messages: foldMessages(turn, dialect),
     stream: true,
     stream_options: { include_usage: true },
     [dialect === 'openai' ? 'max_completion_tokens' : 'max_tokens']: request.max_output_tokens,

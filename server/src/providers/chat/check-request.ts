@@ -3,6 +3,7 @@ import type { CreateResponseBody } from '../../protocol/create-response.ts';
 import type { InputContent, InputItem } from '../../protocol/items.ts';
 import type { Dialect } from './dialect.ts';
 import { pairCalls } from './pair-calls.ts';
+import { readFile } from './read-file.ts';
 
 /**
  * What Chat Completions can't carry is refused by name, before anything exists (design.md §2, promise 8). What is
@@ -15,55 +16,97 @@ export function checkRequest(
   dialect: Dialect,
 ): void {
   const source = typeof request.previous_response_id === 'string' ? 'previous_response_id' : 'conversation';
-  history.forEach((item, place) => checkItem(item, `${source}[${place}]`));
-  items.forEach((item, place) => checkItem(item, `input[${place}]`));
+  history.forEach((item, place) => checkItem(item, `${source}[${place}]`, dialect));
+  items.forEach((item, place) => checkItem(item, `input[${place}]`, dialect));
   checkPairs([...history, ...items]);
-  if (dialect === 'generic') checkOpenaiOnly(request);
+  checkReasoning(request);
+  if (dialect === 'generic') checkServiceTier(request);
 }
 
-function checkOpenaiOnly(request: CreateResponseBody): void {
-  const verbosity = request.text?.verbosity ?? 'medium';
-  if (verbosity !== 'medium') {
-    throw unsupported('text.verbosity', `can't be '${verbosity}': the upstream of this model knows no verbosity`);
-  }
+function checkReasoning({ reasoning }: CreateResponseBody): void {
+  const mode = reasoning?.mode ?? 'standard';
+  if (mode === 'standard') return;
+  throw unsupported('reasoning.mode', `can't be '${mode.slice(0, 64)}': the upstream of this model has one mode`);
+}
+
+function checkServiceTier(request: CreateResponseBody): void {
   const tier = request.service_tier ?? 'auto';
   if (tier !== 'auto' && tier !== 'default') {
     throw unsupported('service_tier', `can't be '${tier}': the upstream of this model has no service tiers`);
   }
 }
 
-function checkItem(item: InputItem, path: string): void {
+function checkItem(item: InputItem, path: string, dialect: Dialect): void {
   if (item.type === 'message' && typeof item.content !== 'string') {
-    checkParts(item.content, `${path}.content`, item.role === 'user');
-  } else if (item.type === 'function_call_output' && typeof item.output !== 'string') {
-    checkParts(item.output, `${path}.output`, true);
+    checkParts(item.content, `${path}.content`, item.role === 'user', dialect);
+  } else if (item.type === 'function_call_output' || item.type === 'custom_tool_call_output') {
+    if (typeof item.output !== 'string') checkParts(item.output, `${path}.output`, true, dialect);
   }
 }
 
-function checkParts(parts: readonly InputContent[], path: string, images: boolean): void {
-  parts.forEach((part, place) => checkPart(part, `${path}[${place}]`, images));
+function checkParts(parts: readonly InputContent[], path: string, media: boolean, dialect: Dialect): void {
+  parts.forEach((part, place) => checkPart(part, `${path}[${place}]`, media, dialect));
 }
 
-function checkPart(part: InputContent, path: string, images: boolean): void {
-  if (part.type === 'input_file' || part.type === 'input_audio') {
-    throw unsupported(`${path}.type`, `can't be '${part.type}': the upstream of this model takes text and images`);
+/** @param media whether there may be more than text */
+function checkPart(part: InputContent, path: string, media: boolean, dialect: Dialect): void {
+  if (part.type !== 'input_image' && part.type !== 'input_file' && part.type !== 'input_audio') return;
+  if (!media) {
+    const reason = `can't be '${part.type}': only user messages and tool outputs have images, files and audio`;
+    throw unsupported(`${path}.type`, reason);
   }
-  if (part.type !== 'input_image') return;
-  if (!images)
-    throw unsupported(`${path}.type`, "can't be 'input_image': only user messages and tool outputs show images");
-  if (typeof part.file_id === 'string') {
-    throw apiError('unsupported_parameter', {
-      param: `${path}.file_id`,
-      reason: 'is not served: send the image as image_url',
+  if (part.type === 'input_audio') {
+    if (dialect === 'generic') {
+      throw unsupported(`${path}.type`, "can't be 'input_audio': the upstream of this model takes text and images");
+    }
+    return;
+  }
+  if (typeof part.file_id === 'string') throw notServed(`${path}.file_id`, `send the content as ${SOURCE[part.type]}`);
+  if (part.type === 'input_file') checkFile(part, path, dialect);
+  else if (typeof part.image_url !== 'string') throw missing(`${path}.image_url`);
+}
+
+const SOURCE = { input_image: 'image_url', input_file: 'file_data' } as const;
+
+function checkFile(file: Extract<InputContent, { type: 'input_file' }>, path: string, dialect: Dialect): void {
+  if (typeof file.file_url === 'string') throw notServed(`${path}.file_url`, 'send the content as file_data');
+  if (typeof file.file_data !== 'string') throw missing(`${path}.file_data`);
+  if (dialect === 'openai') {
+    const detail = file.detail ?? 'auto';
+    if (detail !== 'auto')
+      throw unsupported(`${path}.detail`, `can't be '${detail}': the upstream renders files its way`);
+    return;
+  }
+  const content = readFile(file.file_data);
+  if (content === undefined) {
+    throw apiError('invalid_value', {
+      param: `${path}.file_data`,
+      reason: 'must be a data URL, such as data:text/plain;base64,…, whose text is UTF-8',
     });
   }
-  if (typeof part.image_url !== 'string') throw apiError('missing_required_parameter', { param: `${path}.image_url` });
+  if (content.kind !== 'other') return;
+  const type = content.type.slice(0, 64);
+  throw unsupported(`${path}.file_data`, `can't be ${type}: the upstream of this model takes texts and images`);
 }
 
 function checkPairs(items: readonly InputItem[]): void {
   const { lonelyCall, lonelyOutput } = pairCalls(items);
-  if (lonelyOutput !== undefined) throw apiError('tool_call_missing', { call: lonelyOutput.call_id });
-  if (lonelyCall !== undefined) throw apiError('tool_output_missing', { call: lonelyCall.call_id });
+  if (lonelyOutput !== undefined) {
+    const custom = lonelyOutput.type === 'custom_tool_call_output';
+    throw apiError(custom ? 'custom_tool_call_missing' : 'tool_call_missing', { call: lonelyOutput.call_id });
+  }
+  if (lonelyCall !== undefined) {
+    const custom = lonelyCall.type === 'custom_tool_call';
+    throw apiError(custom ? 'custom_tool_output_missing' : 'tool_output_missing', { call: lonelyCall.call_id });
+  }
+}
+
+function notServed(param: string, instead: string): Error {
+  return apiError('unsupported_parameter', { param, reason: `is not served: ${instead}` });
+}
+
+function missing(param: string): Error {
+  return apiError('missing_required_parameter', { param });
 }
 
 function unsupported(param: string, reason: string): Error {

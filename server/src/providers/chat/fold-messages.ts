@@ -1,19 +1,25 @@
+import type { Turn } from '../../domain/ports.ts';
 import type { InputContent, InputItem } from '../../protocol/items.ts';
+import { flatName } from '../../domain/tools.ts';
 import type { Dialect } from './dialect.ts';
 import type { JsonObject } from './json.ts';
+import { isTextPart, mapPart } from './map-content.ts';
 import { pairCalls } from './pair-calls.ts';
-import type { FunctionCall, FunctionCallOutput } from './pair-calls.ts';
+import type { Call, CallOutput } from './pair-calls.ts';
 
 type Message = Extract<InputItem, { type: 'message' }>;
 type Reasoning = Extract<InputItem, { type: 'reasoning' }>;
-type Assistant = { content: string; refusal: string; reasoning: string; calls: FunctionCall[] };
+type Assistant = { content: string; refusal: string; reasoning: string; calls: Call[] };
+
+type MessagesOf = Pick<Turn, 'instructions' | 'items' | 'request'>;
 
 /**
  * Items -> chat messages (upstream.md §1b). A fold, not a map: what an assistant did in one turn becomes one message,
  * and the outputs of its calls follow it directly, in the order of the calls, wherever the client put them.
  */
-export function foldMessages(instructions: string | null, items: readonly InputItem[], dialect: Dialect): JsonObject[] {
-  const fold = new MessageFold(items, dialect);
+export function foldMessages(turn: MessagesOf, dialect: Dialect): JsonObject[] {
+  const { instructions, items } = turn;
+  const fold = new MessageFold(items, dialect, turn.request.reasoning?.context === 'all_turns');
   if (instructions !== null && instructions !== '') fold.system(instructions);
   items.forEach((item, place) => fold.add(item, place));
   return fold.end();
@@ -22,12 +28,15 @@ export function foldMessages(instructions: string | null, items: readonly InputI
 class MessageFold {
   readonly #messages: JsonObject[] = [];
   readonly #dialect: Dialect;
-  readonly #outputOf: ReadonlyMap<FunctionCall, FunctionCallOutput>;
+  readonly #outputOf: ReadonlyMap<Call, CallOutput>;
+  readonly #allTurns: boolean;
   readonly #lastUserPlace: number;
   #pending: Assistant = emptyTurn();
 
-  constructor(items: readonly InputItem[], dialect: Dialect) {
+  /** @param allTurns the client wants every thought to go back */
+  constructor(items: readonly InputItem[], dialect: Dialect, allTurns: boolean) {
     this.#dialect = dialect;
+    this.#allTurns = allTurns;
     this.#outputOf = pairCalls(items).outputOf;
     this.#lastUserPlace = items.findLastIndex((item) => item.type === 'message' && item.role === 'user');
   }
@@ -44,12 +53,14 @@ class MessageFold {
         return;
       case 'reasoning':
         // Older thoughts are of no use to a model, and some servers refuse them.
-        if (place > this.#lastUserPlace) this.#pending.reasoning += reasoningText(item);
+        if (this.#allTurns || place > this.#lastUserPlace) this.#pending.reasoning += reasoningText(item);
         return;
       case 'function_call':
+      case 'custom_tool_call':
         this.#pending.calls.push(item);
         return;
       case 'function_call_output':
+      case 'custom_tool_call_output':
         this.#flush();
         return;
     }
@@ -82,37 +93,39 @@ class MessageFold {
     const { content, refusal, reasoning, calls } = this.#pending;
     this.#pending = emptyTurn();
     if (content === '' && refusal === '' && calls.length === 0) return;
+    // A thinking model wants its thoughts back inside a tool loop only; on a plain turn some answer 400.
+    const thinks = this.#dialect === 'generic' && reasoning !== '' && (this.#allTurns || calls.length > 0);
     this.#messages.push({
       role: 'assistant',
       // Even when there is none: DeepSeek demands the key, others refuse a null.
       content,
       ...(refusal !== '' && { refusal }),
-      // A thinking model wants its thoughts back inside a tool loop only; on a plain turn some answer 400.
-      ...(reasoning !== '' && calls.length > 0 && this.#dialect === 'generic' && { reasoning_content: reasoning }),
-      ...(calls.length > 0 && { tool_calls: calls.map(toolCall) }),
+      ...(thinks && { reasoning_content: reasoning }),
+      ...(calls.length > 0 && { tool_calls: calls.map((call) => toolCall(call, this.#dialect)) }),
     });
     this.#outputs(calls);
   }
 
-  #outputs(calls: readonly FunctionCall[]): void {
-    const images: JsonObject[] = [];
+  #outputs(calls: readonly Call[]): void {
+    const shown: JsonObject[] = [];
     for (const call of calls) {
       const output = this.#outputOf.get(call)?.output;
       if (output === undefined) continue;
-      const text = typeof output === 'string' ? output : joinTexts(output);
-      this.#messages.push({ role: 'tool', tool_call_id: call.call_id, content: text });
-      if (typeof output !== 'string') images.push(...output.filter((part) => part.type === 'input_image').map(image));
+      const parts = typeof output === 'string' ? [] : output.map((part) => mapPart(part, this.#dialect));
+      const content = typeof output === 'string' ? output : joinTexts(parts);
+      this.#messages.push({ role: 'tool', tool_call_id: call.call_id, content });
+      shown.push(...parts.filter((part) => !isTextPart(part)));
     }
     // A tool message is text; what the tools showed comes right after the last of them.
-    if (images.length > 0) this.#messages.push({ role: 'user', content: images });
+    if (shown.length > 0) this.#messages.push({ role: 'user', content: shown });
   }
 
   #content(content: Message['content']): string | JsonObject[] {
     if (typeof content === 'string') return content;
-    const hasImages = content.some((part) => part.type === 'input_image');
+    const parts = content.map((part) => mapPart(part, this.#dialect));
     // Many chat templates can't read an array, so there is one only when it is needed.
-    if (!hasImages && (this.#dialect === 'generic' || content.length < 2)) return joinTexts(content);
-    return content.map((part) => (part.type === 'input_image' ? image(part) : { type: 'text', text: textOf(part) }));
+    const textOnly = parts.every(isTextPart);
+    return textOnly && (this.#dialect === 'generic' || parts.length < 2) ? joinTexts(parts) : parts;
   }
 }
 
@@ -120,8 +133,13 @@ function emptyTurn(): Assistant {
   return { content: '', refusal: '', reasoning: '', calls: [] };
 }
 
-function toolCall(call: FunctionCall): JsonObject {
-  return { id: call.call_id, type: 'function', function: { name: call.name, arguments: call.arguments } };
+function toolCall(call: Call, dialect: Dialect): JsonObject {
+  const name = flatName(call.namespace, call.name);
+  if (call.type === 'function_call') {
+    return { id: call.call_id, type: 'function', function: { name, arguments: call.arguments } };
+  }
+  if (dialect === 'openai') return { id: call.call_id, type: 'custom', custom: { name, input: call.input } };
+  return { id: call.call_id, type: 'function', function: { name, arguments: JSON.stringify({ input: call.input }) } };
 }
 
 function reasoningText(item: Reasoning): string {
@@ -129,10 +147,10 @@ function reasoningText(item: Reasoning): string {
   return content === '' ? item.summary.map((part) => part.text).join('\n') : content;
 }
 
-function joinTexts(parts: readonly InputContent[]): string {
+function joinTexts(parts: readonly JsonObject[]): string {
   return parts
-    .filter((part) => part.type !== 'input_image')
-    .map(textOf)
+    .filter(isTextPart)
+    .map((part) => part.text)
     .join('\n');
 }
 
@@ -140,12 +158,4 @@ function textOf(part: InputContent): string {
   if (part.type === 'refusal') return part.refusal;
   if (part.type === 'input_text' || part.type === 'output_text') return part.text;
   throw new Error(`a ${part.type} is not text: the check of the request lets none come here`);
-}
-
-function image(part: Extract<InputContent, { type: 'input_image' }>): JsonObject {
-  const detail = part.detail === 'original' ? 'high' : part.detail;
-  return {
-    type: 'image_url',
-    image_url: { url: part.image_url, ...(detail !== undefined && detail !== null && { detail }) },
-  };
 }

@@ -16,6 +16,7 @@ import {
   readToolCall,
   urlCitation,
 } from './read-delta.ts';
+import type { CallNames } from './name-calls.ts';
 import type { ThinkTags } from './think-tags.ts';
 import { ToolCallKeys } from './tool-call-keys.ts';
 
@@ -26,6 +27,7 @@ import { ToolCallKeys } from './tool-call-keys.ts';
 export class ChunkMapper {
   readonly #context: ErrorContext;
   readonly #tags: ThinkTags | undefined;
+  readonly #names: CallNames;
   readonly #calls = new ToolCallKeys();
   readonly #citations = new Set<string>();
   #events: UpstreamEvent[] = [];
@@ -35,9 +37,11 @@ export class ChunkMapper {
   #finish: FinishReason | 'error' | undefined;
   #ended = false;
 
-  constructor(context: ErrorContext, tags: ThinkTags | undefined) {
+  /** @param names tells what the calls are calls of */
+  constructor(context: ErrorContext, tags: ThinkTags | undefined, names: CallNames) {
     this.#context = context;
     this.#tags = tags;
+    this.#names = names;
   }
 
   /** A `finish` or an `error` is the last of the events. */
@@ -115,6 +119,7 @@ export class ChunkMapper {
   #close(): void {
     this.#ended = true;
     for (const piece of this.#tags?.flush() ?? []) this.#think(piece.type, piece.delta);
+    this.#events.push(...this.#names.end());
     for (const url of this.#citations) {
       this.#events.push({ type: 'annotation', annotation: urlCitation(url, undefined, 0, 0) });
     }
@@ -180,13 +185,7 @@ export class ChunkMapper {
   #toolCall(value: unknown): void {
     const call = readToolCall(value);
     if (call.id === undefined && call.name === undefined && call.arguments === undefined) return;
-    this.#output({
-      type: 'tool_call',
-      key: this.#calls.keyOf(call),
-      ...(call.id !== undefined && { callId: call.id }),
-      ...(call.name !== undefined && { name: call.name }),
-      ...(call.arguments !== undefined && { arguments: call.arguments }),
-    });
+    this.#output(this.#names.restore(this.#calls.keyOf(call), call));
   }
 
   #output(event: UpstreamEvent): void {

@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici';
 import type { Clock, Log, Provider, Turn } from '../../domain/ports.ts';
+import type { Unserved } from '../../domain/unserved.ts';
 import type { UpstreamEvent, UpstreamFailure } from '../../domain/upstream-event.ts';
 import type { CreateResponseBody } from '../../protocol/create-response.ts';
 import type { InputItem } from '../../protocol/items.ts';
@@ -14,11 +15,13 @@ import type { Outcome, Phase, Timeouts } from './exchange.ts';
 import type { JsonObject } from './json.ts';
 import { readModels } from './list-models.ts';
 import { ChunkMapper } from './map-chunk.ts';
+import { CallNames } from './name-calls.ts';
 import { mapHttpError, mapNetworkError, networkCode, upstreamFailed } from './map-error.ts';
 import type { ErrorContext } from './map-error.ts';
 import { OptionalFields } from './optional-fields.ts';
 import { StreamReader } from './read-stream.ts';
 import { ThinkTags } from './think-tags.ts';
+import { unservedBy } from './unserved.ts';
 
 export type ChatOptions = {
   name: string;
@@ -66,6 +69,10 @@ class ChatProvider implements Provider {
     this.#dispatcher = createDispatcher(this.#base.protocol, options.proxy, this.#timeouts.connectMs);
   }
 
+  unserved(request: CreateResponseBody): Unserved[] {
+    return unservedBy(this.#dialect, request);
+  }
+
   check(request: CreateResponseBody, items: readonly InputItem[], history: readonly InputItem[]): void {
     checkRequest(request, items, history, this.#dialect);
   }
@@ -83,7 +90,9 @@ class ChatProvider implements Provider {
         await replyBegun(exchange);
         again = false;
         if (exchange.status >= 200 && exchange.status < 300) {
-          const reader = new StreamReader(new ChunkMapper(context, this.#thinkTags()));
+          const reader = new StreamReader(
+            new ChunkMapper(context, this.#thinkTags(), new CallNames(turn.request.tools)),
+          );
           while (!reader.ended && !signal.aborted) {
             await exchange.wait();
             this.#advance(exchange, reader);

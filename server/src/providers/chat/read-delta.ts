@@ -48,11 +48,13 @@ function textIn(part: unknown): string {
 
 export function readToolCall(value: unknown): ToolCallDelta {
   const call = asObject(value) ?? {};
+  const custom = asObject(call['custom']);
   // Some servers leave out the inner object.
-  const named = asObject(call['function']) ?? call;
-  const args = named['arguments'];
+  const named = custom ?? asObject(call['function']) ?? call;
+  const args = custom === undefined ? named['arguments'] : named['input'];
   return {
     index: typeof call['index'] === 'number' ? call['index'] : undefined,
+    custom: custom !== undefined,
     id: asText(call['id']),
     name: asText(named['name']),
     arguments: typeof args === 'object' && args !== null ? JSON.stringify(args) : asText(args),

@@ -3,6 +3,8 @@ import { parseJson } from './json.ts';
 /** A piece of a tool call, with whatever of it this delta had. */
 export type ToolCallDelta = {
   index: number | undefined;
+  /** Said to be a call of a custom tool; then the arguments are its input. */
+  custom: boolean;
   id: string | undefined;
   name: string | undefined;
   arguments: string | undefined;
@@ -34,6 +36,7 @@ export class ToolCallKeys {
     const call: Call = {
       key: String(this.#calls.length),
       index: delta.index,
+      custom: delta.custom,
       id: delta.id,
       name: delta.name,
       arguments: '',

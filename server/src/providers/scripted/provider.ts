@@ -1,8 +1,11 @@
 import { apiError } from '../../domain/errors.ts';
 import type { Clock, Provider, Turn } from '../../domain/ports.ts';
+import { callableTools, findTool } from '../../domain/tools.ts';
+import type { CallableTool } from '../../domain/tools.ts';
 import type { UpstreamEvent } from '../../domain/upstream-event.ts';
 import { waitMs } from '../../domain/wait.ts';
 import type { CreateResponseBody } from '../../protocol/create-response.ts';
+import type { ToolReference } from '../../protocol/tools.ts';
 import { readScript } from './script.ts';
 import type { Script } from './script.ts';
 import { tellStory } from './story.ts';
@@ -25,6 +28,7 @@ const CHARACTERS_PER_TOKEN = 4;
 export function createScriptedProvider(name: string, clock: Clock): Provider {
   return {
     name,
+    unserved: () => [],
     check,
     run: (turn, signal) => run(turn, signal, clock),
     models: () => Promise.resolve([{ id: OTTER, object: 'model', created: 0, owned_by: 'holt' }]),
@@ -34,13 +38,20 @@ export function createScriptedProvider(name: string, clock: Clock): Provider {
 
 function check(request: CreateResponseBody): void {
   const { toolCall } = readScript(request.metadata ?? {});
-  if (toolCall !== undefined && !(request.tools ?? []).some((tool) => tool.name === toolCall)) {
+  const called = calledTool(request, toolCall);
+  if (toolCall !== undefined && called === undefined) {
     throw apiError('invalid_value', {
       param: 'metadata.scripted.tool_call',
       reason: `names ${toolCall}, which is not among the tools`,
     });
   }
-  checkToolChoice(request, toolCall);
+  if (called?.tool.type === 'custom' && called.tool.format?.type === 'grammar') {
+    throw apiError('unsupported_value', {
+      param: `${called.path}.format`,
+      reason: "can't be a grammar: the demonstration model always says the same",
+    });
+  }
+  checkToolChoice(request, called);
   for (const { field, reason } of UNSUPPORTED) {
     const value = request[field];
     if (value !== null && value !== undefined && value !== 0)
@@ -58,17 +69,24 @@ function check(request: CreateResponseBody): void {
   }
 }
 
+/** The tool of that name, in a namespace or not. */
+function calledTool({ tools }: CreateResponseBody, name: string | undefined): CallableTool | undefined {
+  return callableTools(tools).find((one) => one.flatName === name || one.tool.name === name);
+}
+
 /** What is called is what metadata says, so a choice that says otherwise can't be honoured. */
-function checkToolChoice({ tool_choice: choice }: CreateResponseBody, toolCall: string | undefined): void {
+function checkToolChoice({ tools, tool_choice: choice }: CreateResponseBody, called: CallableTool | undefined): void {
   if (choice === null || choice === undefined || choice === 'auto') return;
+  const callable = callableTools(tools);
+  const isCalled = (reference: ToolReference): boolean => findTool(callable, reference)?.flatName === called?.flatName;
   const honoured =
     choice === 'none'
-      ? toolCall === undefined
+      ? called === undefined
       : choice === 'required'
-        ? toolCall !== undefined
-        : choice.type === 'function'
-          ? choice.name === toolCall
-          : (toolCall === undefined && choice.mode === 'auto') || choice.tools.some(({ name }) => name === toolCall);
+        ? called !== undefined
+        : choice.type === 'allowed_tools'
+          ? (called === undefined && choice.mode === 'auto') || (called !== undefined && choice.tools.some(isCalled))
+          : called !== undefined && isCalled(choice);
   if (honoured) return;
   throw apiError('unsupported_value', {
     param: 'tool_choice',
@@ -112,18 +130,33 @@ function* tokens(script: Script, turn: Turn): Generator<UpstreamEvent, void, und
   for (let index = 0; index < script.reasoningTokens; index += 1) {
     yield { type: 'reasoning', delta: thoughts.next().value, kind: 'text' };
   }
-  if (callsTool(script, turn)) {
-    yield { type: 'tool_call', key: '0', name: script.toolCall ?? '', arguments: '' };
-    for (const piece of ['{"about"', ':"otters', ' in space"}'])
-      yield { type: 'tool_call', key: '0', arguments: piece };
+  const called = toolOf(script, turn);
+  if (called !== undefined) {
+    yield* callOf(called);
     return;
   }
   const story = tellStory(script.seed);
   for (let index = 0; index < script.tokens; index += 1) yield { type: 'text', delta: story.next().value };
 }
 
-function callsTool(script: Script, turn: Turn): boolean {
-  return script.toolCall !== undefined && !turn.items.some((item) => item.type === 'function_call_output');
+function* callOf({ tool, namespace }: CallableTool): Generator<UpstreamEvent, void, undefined> {
+  const custom = tool.type === 'custom';
+  yield {
+    type: 'tool_call',
+    key: '0',
+    kind: tool.type,
+    ...(namespace !== undefined && { namespace: namespace.name }),
+    name: tool.name,
+    arguments: '',
+  };
+  const pieces = custom ? ['about', ' otters', ' in space'] : ['{"about"', ':"otters', ' in space"}'];
+  for (const piece of pieces) yield { type: 'tool_call', key: '0', arguments: piece };
+}
+
+/** The tool to call, until there is its output. */
+function toolOf(script: Script, turn: Turn): CallableTool | undefined {
+  const answered = turn.items.some(({ type }) => type === 'function_call_output' || type === 'custom_tool_call_output');
+  return answered ? undefined : calledTool(turn.request, script.toolCall);
 }
 
 function closing(script: Script, turn: Turn, count: number, cut: boolean): UpstreamEvent[] {
@@ -135,7 +168,7 @@ function closing(script: Script, turn: Turn, count: number, cut: boolean): Upstr
       outputTokens: count,
       reasoningTokens: Math.min(count, script.reasoningTokens),
     },
-    { type: 'finish', reason: cut ? 'length' : callsTool(script, turn) ? 'tool_calls' : 'stop' },
+    { type: 'finish', reason: cut ? 'length' : toolOf(script, turn) === undefined ? 'stop' : 'tool_calls' },
   ];
 }
 

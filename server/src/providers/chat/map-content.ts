@@ -1,0 +1,50 @@
+import type { InputContent } from '../../protocol/items.ts';
+import type { Dialect } from './dialect.ts';
+import type { JsonObject } from './json.ts';
+import { readFile } from './read-file.ts';
+
+/** Content parts -> the parts of a chat message (upstream.md §1b), as far as `checkRequest` lets them through. */
+
+type InputFile = Extract<InputContent, { type: 'input_file' }>;
+
+export function mapPart(part: InputContent, dialect: Dialect): JsonObject {
+  switch (part.type) {
+    case 'input_text':
+    case 'output_text':
+      return text(part.text);
+    case 'refusal':
+      return text(part.refusal);
+    case 'input_image':
+      return image(part.image_url, part.detail);
+    case 'input_audio':
+      return { type: 'input_audio', input_audio: part.input_audio };
+    case 'input_file':
+      return dialect === 'openai' ? openaiFile(part) : file(part);
+  }
+}
+
+/** Whether a part is text to this upstream, and so needs no list of parts. */
+export function isTextPart(part: JsonObject): part is { type: 'text'; text: string } {
+  return part['type'] === 'text';
+}
+
+function text(text: string): JsonObject {
+  return { type: 'text', text };
+}
+
+function image(url: string | null | undefined, detail: string | null | undefined): JsonObject {
+  const known = detail === 'original' ? 'high' : detail;
+  return { type: 'image_url', image_url: { url, ...(known !== undefined && known !== null && { detail: known }) } };
+}
+
+function openaiFile({ filename, file_data }: InputFile): JsonObject {
+  return { type: 'file', file: { ...(typeof filename === 'string' && { filename }), file_data } };
+}
+
+/** A text is told as one, by its name; a picture is shown as one. */
+function file({ filename, file_data, detail }: InputFile): JsonObject {
+  const content = readFile(file_data ?? '');
+  if (content?.kind === 'image') return image(file_data, detail);
+  if (content?.kind !== 'text') throw new Error('the check of the request lets only texts and images come here');
+  return text(`File ${filename ?? 'without a name'}:\n${content.text}`);
+}
