@@ -93,6 +93,21 @@ providers:
   assert.deepEqual(config.models, { '*': { provider: 'vllm' }, otter: { provider: 'demo' } });
 });
 
+test('a model is as lenient as it says itself, else as --compat says', async () => {
+  const file = `
+providers: { vllm: { kind: chat, base_url: "http://127.0.0.1:8000/v1" } }
+models: { firm: { provider: vllm, compat: strict }, soft: { provider: vllm, compat: lenient }, "*": vllm }`;
+  const compat = async (argv: string[], env = {}): Promise<unknown[]> => {
+    const { models } = await load(file, argv, env);
+    return ['firm', 'soft', '*'].map((name) => models[name]?.compat);
+  };
+  assert.deepEqual(await compat([]), ['strict', 'lenient', undefined]);
+  assert.deepEqual(await compat(['--compat', 'lenient']), ['strict', 'lenient', 'lenient']);
+  assert.deepEqual(await compat([], { HOLT_COMPAT: 'lenient' }), ['strict', 'lenient', 'lenient']);
+  await assert.rejects(load(file, ['--compat', 'loose']), /--compat: expected one of strict, lenient, got loose/);
+  await assert.rejects(load(file.replace('lenient', 'loose')), /models\.soft/);
+});
+
 test('the environment is interpolated into any text', async () => {
   const config = await load('providers: { a: { kind: chat, base_url: "http://h/v1", api_key: "${KEY}-1" } }', [], {
     KEY: 'secret',
