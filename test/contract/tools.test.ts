@@ -471,6 +471,15 @@ describe('what is not served', () => {
     assertError(await post(lenient, { model: 'm', input: 'x', prompt: { id: 'p' } }), 400, { param: 'prompt' });
   });
 
+  test('is not counted either', async () => {
+    const count = async (served: TestHolt, tools: unknown[]) =>
+      post(served, { model: 'm', input: 'x', tools }, {}, 'responses/input_tokens');
+    const answer = await count(lenient, [{ type: 'web_search' }, LOOK]);
+    assert.equal(answer.headers.get('holt-dropped'), 'tools[0].type=web_search');
+    assert.deepEqual(JSON.parse(answer.text), JSON.parse((await count(lenient, [LOOK])).text));
+    assertError(await count(holt, [{ type: 'web_search' }]), 400, { param: 'tools[0].type' });
+  });
+
   test('is named in plain characters and at bounded length', async () => {
     const odd = await post(lenient, { model: 'm', input: 'x', tools: [{ type: 'a\r\nb: ü,' }] });
     assert.equal(odd.headers.get('holt-dropped'), 'tools[0].type=a__b____');

@@ -5,6 +5,7 @@ import type { CountTokensBody, InputTokens } from '../protocol/input-tokens.ts';
 import type { ResponsesDeps } from './deps.ts';
 import { expandInput } from './expand-input.ts';
 import { openTurn, readHistory } from './read-history.ts';
+import { serveRequest } from './serve-request.ts';
 
 /** `POST /v1/responses/input_tokens`: what a request with this body would count (contract.md §1.6). */
 
@@ -28,21 +29,22 @@ export async function countInputTokens(
   projectId: string,
   body: CountTokensBody,
   signal: AbortSignal,
-): Promise<InputTokens> {
+): Promise<{ inputTokens: InputTokens; dropped: string[] }> {
   const model = body.model ?? '';
   if (model === '') throw apiError('missing_required_parameter', { param: 'model' });
   const binding = deps.models.resolve(model);
   if (binding === undefined) throw apiError('model_not_found', { model });
+  const { body: served, dropped } = serveRequest(body, binding);
   const history = await readHistory(deps, projectId, body, { mayBeHeld: true });
   const inputItems = await expandInput(deps, projectId, body.input ?? [], history.items);
   const { before, input } = openTurn(deps.seal, projectId, history, inputItems);
-  const { texts, tokens } = countable(body, [...before, ...input]);
+  const { texts, tokens } = countable(served, [...before, ...input]);
   let total = tokens;
   for (const text of texts) total += await deps.tokenizer.count(text, binding.upstreamModel, signal);
-  return { object: 'response.input_tokens', input_tokens: total };
+  return { inputTokens: { object: 'response.input_tokens', input_tokens: total }, dropped };
 }
 
-function countable(body: CountTokensBody, items: readonly InputItem[]): Countable {
+function countable(body: CreateResponseBody, items: readonly InputItem[]): Countable {
   const counted: Countable = { texts: [], tokens: 0 };
   if (items.length > 0) counted.tokens += BEFORE_ANSWER;
   if (typeof body.instructions === 'string' && body.instructions !== '') {

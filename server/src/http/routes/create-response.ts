@@ -4,6 +4,7 @@ import { createResponseBody } from '../../protocol/create-response.ts';
 import { createResponse } from '../../responses/create.ts';
 import type { AppDeps } from '../deps.ts';
 import { sendEventStream } from '../event-stream.ts';
+import { nameDropped } from '../name-dropped.ts';
 import { parseObject } from '../parse-body.ts';
 import { clientSignal, sendSnapshot, stampDuration } from '../request.ts';
 
@@ -14,7 +15,7 @@ export function createResponseRoute(app: FastifyInstance, deps: AppDeps): void {
     const { raw, body } = parseObject(createResponseBody, request.body);
     const signal = clientSignal(reply);
     const created = await createResponse(deps.responses, request.projectId, raw, body, signal);
-    if (created.dropped.length > 0) reply.header('holt-dropped', headerList(created.dropped));
+    nameDropped(reply, created.dropped);
     if (created.kind === 'response') {
       return sendSnapshot(reply, created.response);
     }
@@ -23,18 +24,4 @@ export function createResponseRoute(app: FastifyInstance, deps: AppDeps): void {
     await sendEventStream(reply, { ...deps, events: created.events, obfuscate: created.obfuscate, signal });
     return reply;
   });
-}
-
-/** Clients give up on heads of some 16 kB. */
-const LIST_CHARACTERS = 4_096;
-
-/** What clients wrote is in it, so nothing but plain characters. */
-function headerList(names: readonly string[]): string {
-  let list = '';
-  for (const [index, name] of names.entries()) {
-    const plain = name.slice(0, 200).replaceAll(/[^\w.[\]=/-]/g, '_');
-    if (list.length + plain.length > LIST_CHARACTERS) return `${list}, and ${names.length - index} more`;
-    list += index === 0 ? plain : `, ${plain}`;
-  }
-  return list;
 }

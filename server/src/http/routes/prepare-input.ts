@@ -5,6 +5,7 @@ import { checkKeys } from '../../responses/check-request.ts';
 import { compactConversation } from '../../responses/compact.ts';
 import { countInputTokens } from '../../responses/count-input-tokens.ts';
 import type { AppDeps } from '../deps.ts';
+import { nameDropped } from '../name-dropped.ts';
 import { parseObject } from '../parse-body.ts';
 import { clientSignal } from '../request.ts';
 
@@ -15,7 +16,9 @@ export function prepareInputRoutes(app: FastifyInstance, deps: AppDeps): void {
   app.post('/v1/responses/input_tokens', async (request, reply) => {
     const { raw, body } = parseObject(countTokensBody, request.body ?? {});
     checkKeys(raw, countTokensBody.shape, strict, log);
-    return countInputTokens(deps.responses, request.projectId, body, clientSignal(reply));
+    const counted = await countInputTokens(deps.responses, request.projectId, body, clientSignal(reply));
+    nameDropped(reply, counted.dropped);
+    return counted.inputTokens;
   });
   app.post('/v1/responses/compact', async (request, reply) => {
     const { raw, body } = parseObject(compactBody, request.body ?? {});
