@@ -638,6 +638,36 @@ test('reasoning of all turns goes back when it is asked for, where it can', asyn
   assertError(await post(native, body('all_turns')), 400, { param: 'reasoning.context', code: 'unsupported_value' });
 });
 
+test('the service tier is the one that the upstream used', async () => {
+  const chunk = (service_tier: string): Step => ({
+    chunk: { service_tier, choices: [{ index: 0, delta: { content: 'x' }, finish_reason: 'stop' }] },
+  });
+  await upstream.script('tier', [chunk('flex'), { done: true }]);
+  const asked = { model: 'tier', input: 'x', service_tier: 'flex' };
+  const { id, service_tier } = await create(native, { ...asked, background: true });
+  assert.equal(service_tier, 'auto');
+  assert.equal((await sent('tier'))['service_tier'], 'flex');
+  assert.equal((await pollUntil(native, id)).service_tier, 'flex');
+  assertError(await post(holt, asked), 400, { param: 'service_tier', code: 'unsupported_value' });
+  await upstream.script('tier', [chunk('on_demand'), { done: true }]);
+  assert.equal((await create(holt, { model: 'tier', input: 'x' })).service_tier, 'default');
+});
+
+test('hints about the prompt cache are echoed, and go to OpenAI', async () => {
+  const hints = { prompt_cache_key: 'k', prompt_cache_retention: '24h', prompt_cache_options: { mode: 'explicit' } };
+  const { prompt_cache_key, prompt_cache_retention, ...rest } = await create(native, {
+    model: 'cache',
+    input: 'x',
+    ...hints,
+  });
+  assert.deepEqual([prompt_cache_key, prompt_cache_retention], ['k', '24h']);
+  assert.deepEqual((rest as Record<string, unknown>)['prompt_cache_options'], { ttl: '30m', mode: 'explicit' });
+  const request = await sent('cache');
+  for (const [key, value] of Object.entries(hints)) assert.deepEqual(request[key], value, key);
+  const old = await create(holt, { model: 'm', input: 'x', prompt_cache_retention: 'in-memory' });
+  assert.equal(old.prompt_cache_retention, 'in_memory');
+});
+
 test('fields of another meaning are refused', async () => {
   const refused: [object, string][] = [
     [{ reasoning: { mode: 'pro' } }, 'reasoning.mode'],

@@ -29,6 +29,7 @@ export class Assembler {
   #emitted: ResponseEvent[] = [];
   #calls = new Map<string, ToolCall>();
   #usage: Usage | null = null;
+  #serviceTier = 'default';
   #finish: FinishReason | undefined;
   /** Whitespace after a tool call, shown only if text follows it (upstream.md §2c.9). */
   #heldWhitespace = '';
@@ -104,6 +105,8 @@ export class Assembler {
         this.fail(event.code, event.message);
         return;
       case 'meta':
+        this.#serviceTier = event.serviceTier ?? this.#serviceTier;
+        return;
       case 'alive':
         return;
     }
@@ -418,7 +421,7 @@ export class Assembler {
     this.#emit({
       type: terminalEventType(status),
       sequence_number: this.#next,
-      response: { ...this.response, status, service_tier: 'default', usage: this.#usage, ...fields },
+      response: { ...this.response, status, service_tier: this.#serviceTier, usage: this.#usage, ...fields },
     });
   }
 

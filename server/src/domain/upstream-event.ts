@@ -30,7 +30,8 @@ export type UpstreamFailure = {
  * no numbers of ours: the assembler owns them. One upstream delta is one event.
  */
 export type UpstreamEvent =
-  | { type: 'meta'; upstreamId?: string; model?: string }
+  /** `serviceTier` is the one that was used, if the upstream has such. */
+  | { type: 'meta'; upstreamId?: string; model?: string; serviceTier?: string }
   | { type: 'text'; delta: string; logprobs?: Logprob[] }
   | { type: 'refusal'; delta: string }
   | { type: 'reasoning'; delta: string; kind: 'text' | 'summary' }

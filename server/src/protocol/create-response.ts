@@ -81,7 +81,9 @@ export const createResponseBody = z.object({
   truncation: z.enum(['auto', 'disabled']).nullish(),
   service_tier: z.enum(['auto', 'default', 'flex', 'scale', 'priority', 'fast', 'ultrafast']).nullish(),
   prompt_cache_key: z.string().nullish(),
-  prompt_cache_options: z.record(z.string(), z.unknown()).nullish(),
+  prompt_cache_options: z
+    .object({ ttl: z.enum(['30m']).nullish(), mode: z.enum(['implicit', 'explicit']).nullish() })
+    .nullish(),
   prompt_cache_retention: z.enum(['in_memory', 'in-memory', '24h']).nullish(),
   safety_identifier: z.string().max(128).nullish(),
   user: z.string().nullish(),

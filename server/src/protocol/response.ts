@@ -52,6 +52,8 @@ export type Response = {
   presence_penalty: number;
   previous_response_id: string | null;
   prompt_cache_key: string | null;
+  /** Only if they were asked for. */
+  prompt_cache_options?: { ttl: string; mode: string };
   prompt_cache_retention: string | null;
   /** `context` and `mode` only if they were asked for. */
   reasoning: { effort: string | null; summary: string | null; context?: string; mode?: string };

@@ -33,6 +33,7 @@ export function initialResponse(
     presence_penalty: 0,
     previous_response_id: history.previousResponseId,
     prompt_cache_key: body.prompt_cache_key ?? null,
+    ...echoCacheOptions(body.prompt_cache_options),
     prompt_cache_retention: body.prompt_cache_retention?.replace('-', '_') ?? null,
     reasoning: echoReasoning(body.reasoning),
     safety_identifier: body.safety_identifier ?? null,
@@ -60,4 +61,9 @@ function echoReasoning(reasoning: CreateResponseBody['reasoning']): Response['re
     ...(typeof context === 'string' && { context }),
     ...(typeof mode === 'string' && { mode }),
   };
+}
+
+function echoCacheOptions(options: CreateResponseBody['prompt_cache_options']): Partial<Response> {
+  if (options === null || options === undefined) return {};
+  return { prompt_cache_options: { ttl: options.ttl ?? '30m', mode: options.mode ?? 'implicit' } };
 }

@@ -20,6 +20,9 @@ import type { CallNames } from './name-calls.ts';
 import type { ThinkTags } from './think-tags.ts';
 import { ToolCallKeys } from './tool-call-keys.ts';
 
+/** Other servers have tiers of their own, which no client of the Responses API knows. */
+const SERVICE_TIERS: ReadonlySet<string> = new Set(['default', 'flex', 'scale', 'priority', 'fast', 'ultrafast']);
+
 /**
  * Chat chunks -> upstream events, for one generation (upstream.md §2b). Collects them in `events` until they are
  * taken. Usage and the finish reason are held to the end, because both may be said again, and usage after the finish.
@@ -131,10 +134,12 @@ export class ChunkMapper {
     this.#met = true;
     const upstreamId = asText(chunk['id']);
     const model = asText(chunk['model']);
+    const tier = asText(chunk['service_tier']);
     this.#events.push({
       type: 'meta',
       ...(upstreamId !== undefined && { upstreamId }),
       ...(model !== undefined && { model }),
+      ...(tier !== undefined && SERVICE_TIERS.has(tier) && { serviceTier: tier }),
     });
   }
 
