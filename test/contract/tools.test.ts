@@ -217,6 +217,24 @@ describe('a custom tool', () => {
     assert.deepEqual((await pollUntil(holt, idIn(live[0]))).output, output);
   });
 
+  test('may be called in parallel, piece by piece in turns', async () => {
+    const piece = (index: number, custom: object): Step => ({ delta: { tool_calls: [{ index, custom }] } });
+    await upstream.script('turns', [
+      { delta: { tool_calls: [{ index: 0, id: 'a', type: 'custom', custom: { name: 'sql' } }] } },
+      { delta: { tool_calls: [{ index: 1, id: 'b', type: 'custom', custom: { name: 'sql' } }] } },
+      piece(0, { input: '{"input":' }),
+      piece(1, { input: 'x' }),
+      piece(0, { input: '"y"}' }),
+      ...finish,
+    ]);
+    const frames = await (await EventReader.create(native, { model: 'turns', input: 'Go', tools: [SQL] })).rest();
+    assertWholeStream(frames);
+    assert.deepEqual(
+      responseOf(frames.at(-1)).output.map((item) => (item.type === 'custom_tool_call' ? item.input : item.type)),
+      ['{"input":"y"}', 'x'],
+    );
+  });
+
   test('that is cut off stays as far as it came', async () => {
     await upstream.script('cut', [...calling(0, 'call_1', 'sql', '{"input":"SEL', '\\u00'), { finish: 'length' }]);
     const response = await create(holt, { model: 'cut', input: 'Go', tools: [SQL] });
