@@ -511,6 +511,14 @@ describe('what is not served', () => {
     assert.match(list, /, and \d+ more$/);
   });
 
+  test('costs no more than the request does, however much of it there is', async () => {
+    const tools = Array.from({ length: 20_000 }, (_, index) => ({ type: 'function', name: `f${index}` }));
+    const unknown = tools.map(() => ({ type: 'web_search' }));
+    const tool_choice = { type: 'allowed_tools', mode: 'auto', tools: [...tools, ...unknown] };
+    responseIn(await post(lenient, { model: 'many', input: 'x', tools, tool_choice }));
+    assert.equal(((await sent('many'))['tools'] as unknown[]).length, tools.length);
+  });
+
   test('is nothing to name when everything is served', async () => {
     const answer = await post(lenient, { model: 'm', input: 'x', tools: [LOOK] });
     assert.equal(answer.headers.get('holt-dropped'), null);

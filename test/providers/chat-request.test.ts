@@ -410,7 +410,7 @@ test('OpenAI takes verbosity and service tiers', () => {
 function refusalOf(request: object, items: unknown[]): ApiError {
   try {
     const [unserved] = unservedBy('generic', requestOf(request));
-    if (unserved !== undefined) return unserved.error;
+    if (unserved !== undefined) return unserved.error();
     checkRequest(requestOf(request), parse(items), [], 'generic');
   } catch (error) {
     if (error instanceof ApiError) return error;

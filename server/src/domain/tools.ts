@@ -43,10 +43,13 @@ export function flatName(namespace: string | null | undefined, name: string): st
   return namespace === null || namespace === undefined ? name : `${namespace}__${name}`;
 }
 
-/** The tool that a `tool_choice` means: the flat name, or for a tool in a namespace its own one too. */
-export function findTool(tools: readonly CallableTool[], { type, name }: ToolReference): CallableTool | undefined {
-  const ofKind = tools.filter(({ tool }) => tool.type === type);
-  return ofKind.find((one) => one.flatName === name) ?? ofKind.find(({ tool }) => tool.name === name);
+export type FindTool = (reference: ToolReference) => CallableTool | undefined;
+
+/** Finds the tool that a `tool_choice` means: by its flat name, or by its own one if it is in a namespace. */
+export function toolFinder(tools: readonly CallableTool[]): FindTool {
+  const byOwnName = new Map(tools.map((one) => [`${one.tool.type} ${one.tool.name}`, one]));
+  const byFlatName = new Map(tools.map((one) => [`${one.tool.type} ${one.flatName}`, one]));
+  return ({ type, name }) => byFlatName.get(`${type} ${name}`) ?? byOwnName.get(`${type} ${name}`);
 }
 
 /** Items of an output that have no content parts, and want an answer. */

@@ -9,8 +9,8 @@ import type { ToolPlace } from './tools.ts';
  * leaves it out and says so: nothing is dropped in silence (promise 8).
  */
 export type Unserved = {
-  /** The answer of a strict model. */
-  error: ApiError;
+  /** Makes the answer of a strict model. */
+  error(): ApiError;
   /** As the `holt-dropped` header names it: `tools[2].type=web_search`. */
   name: string;
   /** Takes it out of a draft that nobody else has. */

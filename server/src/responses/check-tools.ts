@@ -1,5 +1,5 @@
 import { apiError } from '../domain/errors.ts';
-import { callableTools, findTool } from '../domain/tools.ts';
+import { callableTools, toolFinder } from '../domain/tools.ts';
 import type { CreateResponseBody } from '../protocol/create-response.ts';
 
 /** What chat servers take for a name; a namespace and its tool are one name to them. */
@@ -26,8 +26,9 @@ export function checkToolChoice({ tools, tool_choice: choice }: CreateResponseBo
   if (choice === null || choice === undefined) return;
   const callable = callableTools(tools);
   const wanted = typeof choice === 'string' ? [] : choice.type === 'allowed_tools' ? choice.tools : [choice];
+  const find = toolFinder(callable);
   for (const reference of wanted) {
-    if (findTool(callable, reference) === undefined) {
+    if (find(reference) === undefined) {
       throw apiError('invalid_value', {
         param: 'tool_choice',
         reason: `names ${reference.name ?? `a ${reference.type} without a name`}, which is not among the tools`,

@@ -13,7 +13,7 @@ export type Served = { body: CreateResponseBody; dropped: string[] };
 export function serveRequest(body: CreateResponseBody, { provider, compat }: ModelBinding): Served {
   const unserved = [...unservedFields(body), ...unservedTools(body), ...provider.unserved(body)];
   const [first] = unserved;
-  if (first !== undefined && compat === 'strict') throw first.error;
+  if (first !== undefined && compat === 'strict') throw first.error();
   const served = first === undefined ? body : leaveOut(body, unserved);
   checkToolChoice(served);
   return { body: served, dropped: unserved.map(({ name }) => name) };
@@ -30,7 +30,7 @@ const FIELDS = ['moderation', 'image', 'access_programs'] as const;
 
 function unservedFields(body: CreateResponseBody): Unserved[] {
   return FIELDS.filter((field) => body[field] !== null && body[field] !== undefined).map((field) => ({
-    error: apiError('unsupported_parameter', { param: field, reason: 'is not served' }),
+    error: () => apiError('unsupported_parameter', { param: field, reason: 'is not served' }),
     name: field,
     leaveOut: (draft) => {
       draft[field] = null;
@@ -55,7 +55,7 @@ function unservedCalling({ tool, path, place }: ReturnType<typeof callableTools>
   const add = (key: 'defer_loading' | 'allowed_callers', value: string, reason: string): void => {
     const param = `${path}.${key}`;
     unserved.push({
-      error: apiError('unsupported_value', { param, reason }),
+      error: () => apiError('unsupported_value', { param, reason }),
       name: `${param}=${value}`,
       leaveOut: (draft) => {
         const changed = draftTool(draft, place);
@@ -71,27 +71,32 @@ function unservedCalling({ tool, path, place }: ReturnType<typeof callableTools>
   return unserved;
 }
 
-/** Tools that are allowed but don't exist here. */
+/** Tools that are allowed but don't exist here. The first of them takes all of them out. */
 function unservedChoices({ tool_choice: choice }: CreateResponseBody): Unserved[] {
   if (typeof choice !== 'object' || choice === null || choice.type !== 'allowed_tools') return [];
   return choice.tools
-    .map((tool, index) => ({ tool, index }))
-    .filter(({ tool }) => tool.type !== 'function' && tool.type !== 'custom')
-    .map(({ tool: { type }, index }) => ({
+    .map(({ type }, index) => ({ type, index }))
+    .filter(({ type }) => !isCallableType(type))
+    .map(({ type, index }, place) => ({
       ...unservedType(`tool_choice.tools[${index}].type`, type),
       leaveOut: ({ tool_choice: draft }) => {
-        if (typeof draft !== 'object' || draft?.type !== 'allowed_tools') return;
-        draft.tools = draft.tools.filter((tool) => tool.type !== type);
+        if (place > 0 || typeof draft !== 'object' || draft?.type !== 'allowed_tools') return;
+        draft.tools = draft.tools.filter((tool) => isCallableType(tool.type));
       },
     }));
 }
 
+function isCallableType(type: string): boolean {
+  return type === 'function' || type === 'custom';
+}
+
 function unservedType(param: string, type: string): Pick<Unserved, 'error' | 'name'> {
   return {
-    error: apiError('unsupported_value', {
-      param,
-      reason: `does not support '${type.slice(0, 64)}' on this server`,
-    }),
+    error: () =>
+      apiError('unsupported_value', {
+        param,
+        reason: `does not support '${type.slice(0, 64)}' on this server`,
+      }),
     name: `${param}=${type}`,
   };
 }

@@ -1,5 +1,5 @@
-import { callableTools, findTool } from '../../domain/tools.ts';
-import type { CallableTool } from '../../domain/tools.ts';
+import { callableTools, toolFinder } from '../../domain/tools.ts';
+import type { CallableTool, FindTool } from '../../domain/tools.ts';
 import type { CreateResponseBody } from '../../protocol/create-response.ts';
 import type { CustomTool, FunctionTool, ToolChoice } from '../../protocol/tools.ts';
 import type { Dialect } from './dialect.ts';
@@ -13,12 +13,13 @@ import type { JsonObject } from './json.ts';
  */
 export function mapTools(request: CreateResponseBody, dialect: Dialect): JsonObject {
   const callable = callableTools(request.tools);
-  const offered = offeredTools(callable, request.tool_choice, dialect);
+  const find = toolFinder(callable);
+  const offered = offeredTools(callable, find, request.tool_choice, dialect);
   if (offered.length === 0) return {};
   const introduced = new Set<string>();
   return withoutNulls({
     tools: offered.map((one) => mapTool(one, introduced, dialect)),
-    tool_choice: mapChoice(callable, request.tool_choice, dialect),
+    tool_choice: mapChoice(find, request.tool_choice, dialect),
     parallel_tool_calls: request.parallel_tool_calls,
   });
 }
@@ -26,13 +27,14 @@ export function mapTools(request: CreateResponseBody, dialect: Dialect): JsonObj
 /** Servers that don't know `allowed_tools` get the allowed ones as the only ones. */
 function offeredTools(
   callable: readonly CallableTool[],
+  find: FindTool,
   choice: CreateResponseBody['tool_choice'],
   dialect: Dialect,
 ): readonly CallableTool[] {
   if (!isObject(choice) || choice.type !== 'allowed_tools') return callable;
   // OpenAI refuses an empty list.
   if (dialect === 'openai' && choice.tools.length > 0) return callable;
-  const allowed = new Set(choice.tools.map((reference) => findTool(callable, reference)));
+  const allowed = new Set(choice.tools.map(find));
   return callable.filter((one) => allowed.has(one));
 }
 
@@ -78,15 +80,11 @@ function customFormat({ format }: CustomTool): JsonObject | undefined {
   return { type: 'grammar', grammar: { syntax, definition } };
 }
 
-function mapChoice(
-  callable: readonly CallableTool[],
-  choice: CreateResponseBody['tool_choice'],
-  dialect: Dialect,
-): unknown {
+function mapChoice(find: FindTool, choice: CreateResponseBody['tool_choice'], dialect: Dialect): unknown {
   if (!isObject(choice)) return choice;
   const named = ({ type, name }: { type: string; name?: string | null | undefined }): JsonObject => {
     const kind = type === 'custom' && dialect === 'openai' ? 'custom' : 'function';
-    return { type: kind, [kind]: { name: findTool(callable, { type, name })?.flatName ?? name } };
+    return { type: kind, [kind]: { name: find({ type, name })?.flatName ?? name } };
   };
   if (choice.type !== 'allowed_tools') return named(choice);
   if (dialect === 'generic') return choice.mode;

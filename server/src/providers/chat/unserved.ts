@@ -15,10 +15,11 @@ function unservedByOpenai({ reasoning }: CreateResponseBody): Unserved[] {
   if (reasoning?.context !== 'all_turns') return [];
   return [
     {
-      error: apiError('unsupported_value', {
-        param: 'reasoning.context',
-        reason: "can't be 'all_turns': the upstream of this model takes no earlier reasoning",
-      }),
+      error: () =>
+        apiError('unsupported_value', {
+          param: 'reasoning.context',
+          reason: "can't be 'all_turns': the upstream of this model takes no earlier reasoning",
+        }),
       name: 'reasoning.context=all_turns',
       leaveOut: (draft) => {
         if (draft.reasoning) draft.reasoning.context = null;
@@ -36,10 +37,11 @@ function unservedVerbosity({ text }: CreateResponseBody): Unserved[] {
   if (verbosity === 'medium') return [];
   return [
     {
-      error: apiError('unsupported_value', {
-        param: 'text.verbosity',
-        reason: `can't be '${verbosity}': the upstream of this model knows no verbosity`,
-      }),
+      error: () =>
+        apiError('unsupported_value', {
+          param: 'text.verbosity',
+          reason: `can't be '${verbosity}': the upstream of this model knows no verbosity`,
+        }),
       name: `text.verbosity=${verbosity}`,
       leaveOut: (draft) => {
         if (draft.text) draft.text.verbosity = null;
@@ -60,10 +62,11 @@ function unservedGrammars({ tools }: CreateResponseBody): Unserved[] {
       changed.description = changed.description ? `${changed.description}\n\n${words}` : words;
       changed.format = { type: 'text' };
     };
-    const error = apiError('unsupported_value', {
-      param: `${path}.format`,
-      reason: "can't be a grammar: the upstream of this model enforces none",
-    });
+    const error = () =>
+      apiError('unsupported_value', {
+        param: `${path}.format`,
+        reason: "can't be a grammar: the upstream of this model enforces none",
+      });
     return [{ error, name: `${path}.format=grammar`, leaveOut }];
   });
 }

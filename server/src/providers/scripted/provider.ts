@@ -1,6 +1,6 @@
 import { apiError } from '../../domain/errors.ts';
 import type { Clock, Provider, Turn } from '../../domain/ports.ts';
-import { callableTools, findTool } from '../../domain/tools.ts';
+import { callableTools, toolFinder } from '../../domain/tools.ts';
 import type { CallableTool } from '../../domain/tools.ts';
 import type { UpstreamEvent } from '../../domain/upstream-event.ts';
 import { waitMs } from '../../domain/wait.ts';
@@ -77,8 +77,8 @@ function calledTool({ tools }: CreateResponseBody, name: string | undefined): Ca
 /** What is called is what metadata says, so a choice that says otherwise can't be honoured. */
 function checkToolChoice({ tools, tool_choice: choice }: CreateResponseBody, called: CallableTool | undefined): void {
   if (choice === null || choice === undefined || choice === 'auto') return;
-  const callable = callableTools(tools);
-  const isCalled = (reference: ToolReference): boolean => findTool(callable, reference)?.flatName === called?.flatName;
+  const find = toolFinder(callableTools(tools));
+  const isCalled = (reference: ToolReference): boolean => find(reference)?.flatName === called?.flatName;
   const honoured =
     choice === 'none'
       ? called === undefined
