@@ -674,7 +674,9 @@ test('the service tier is the one that the upstream used', async () => {
   assert.equal(service_tier, 'auto');
   assert.equal((await sent('tier'))['service_tier'], 'flex');
   assert.equal((await pollUntil(native, id)).service_tier, 'flex');
-  assertError(await post(holt, asked), 400, { param: 'service_tier', code: 'unsupported_value' });
+  const generic = await create(holt, { ...asked, model: 'no tiers' });
+  assert.equal(generic.service_tier, 'default', 'an upstream without tiers');
+  assert.equal((await sent('no tiers'))['service_tier'], undefined);
   await upstream.script('tier', [chunk('on_demand'), { done: true }]);
   assert.equal((await create(holt, { model: 'tier', input: 'x' })).service_tier, 'default');
 });

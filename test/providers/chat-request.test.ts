@@ -384,7 +384,6 @@ const refusals: [string, object, unknown[], string, string][] = [
     'unsupported_value',
   ],
   ['verbosity', { text: { verbosity: 'low' } }, [], 'text.verbosity', 'unsupported_value'],
-  ['a service tier', { service_tier: 'flex' }, [], 'service_tier', 'unsupported_value'],
 ];
 for (const [title, request, items, param, code] of refusals) {
   test(`refused: ${title}`, () => {

@@ -7,7 +7,8 @@ import { readFile } from './read-file.ts';
 
 /**
  * What Chat Completions can't carry is refused by name, before anything exists (design.md §2, promise 8). What is
- * missing here changes nothing about the answer: cache keys and user names are hints, metadata is ours.
+ * missing here changes nothing about the answer: cache keys and user names are hints, metadata is ours, and the tier that
+ * was used is told with the end.
  */
 export function checkRequest(
   request: CreateResponseBody,
@@ -20,20 +21,12 @@ export function checkRequest(
   items.forEach((item, place) => checkItem(item, `input[${place}]`, dialect));
   checkPairs([...history, ...items]);
   checkReasoning(request);
-  if (dialect === 'generic') checkServiceTier(request);
 }
 
 function checkReasoning({ reasoning }: CreateResponseBody): void {
   const mode = reasoning?.mode ?? 'standard';
   if (mode === 'standard') return;
   throw unsupported('reasoning.mode', `can't be '${mode.slice(0, 64)}': the upstream of this model has one mode`);
-}
-
-function checkServiceTier(request: CreateResponseBody): void {
-  const tier = request.service_tier ?? 'auto';
-  if (tier !== 'auto' && tier !== 'default') {
-    throw unsupported('service_tier', `can't be '${tier}': the upstream of this model has no service tiers`);
-  }
 }
 
 function checkItem(item: InputItem, path: string, dialect: Dialect): void {
