@@ -33,6 +33,16 @@ export type Step =
   /** The socket is reset. */
   | { reset: true };
 
+/** A model that follows its conversation (upstream-agent.ts). */
+export type Agent = {
+  /** The tool that it calls when a user has spoken and this tool is offered. */
+  call?: { name: string; arguments: object };
+  /** What it says where a JSON schema is asked for. */
+  json?: object;
+  /** Stalls there when it has said about half of a text. */
+  gate?: string;
+};
+
 /** An HTTP reply that is not a stream. An object is sent as JSON. */
 export type Reply = { status: number; headers?: Record<string, string>; body?: string | object };
 
@@ -45,6 +55,8 @@ export type Script = {
   headersGate?: string;
   /** Instead of the steps. */
   reply?: Reply;
+  /** Instead of the steps: what it says depends on what it is asked. */
+  agent?: Agent;
   /** Replies for the first requests, one each; the ones after them get the rest of the script. */
   first?: Reply[];
 };

@@ -5,6 +5,7 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'n
 import { createServer as createHttpsServer } from 'node:https';
 import { json } from 'node:stream/consumers';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { agentSteps } from './upstream-agent.ts';
 import { DEFAULT_SCRIPT } from './upstream-script.ts';
 import type { RecordedRequest, Reply, Script, Step, Tear } from './upstream-script.ts';
 
@@ -69,7 +70,8 @@ async function serve(request: IncomingMessage, response: ServerResponse): Promis
   }
   response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', ...script.headers });
   response.flushHeaders();
-  await play(script.steps ?? [], running);
+  const { agent, steps = [] } = script;
+  await play(agent === undefined ? steps : agentSteps(agent, running.record.body), running);
 }
 
 async function record(request: IncomingMessage, response: ServerResponse): Promise<Running> {
