@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { createOpenAI } from '@ai-sdk/openai';
+import type { OpenAILanguageModelResponsesOptions, OpenAIProvider } from '@ai-sdk/openai';
+import { APICallError, Output, StreamProviderError, generateText, isStepCount, streamText, tool } from 'ai';
+import type { ModelMessage } from 'ai';
+import { z } from 'zod';
+import { PIXEL, ANIMAL, assertPaired, assertSeen, serve } from './served.ts';
+import type { Served } from './served.ts';
+
+/** AI SDK, `ai` with `@ai-sdk/openai`: its models speak the Responses API by default. */
+
+let served: Served;
+let openai: OpenAIProvider;
+before(async () => {
+  served = await serve();
+  openai = createOpenAI({ baseURL: served.baseURL, apiKey: 'test' });
+});
+after(() => served[Symbol.asyncDispose]());
+
+/** What the SDK keeps itself is sent whole. */
+const stateless = { openai: { store: false } satisfies OpenAILanguageModelResponsesOptions };
+
+test('a conversation of two turns', async () => {
+  const messages: ModelMessage[] = [{ role: 'user', content: 'My name is Ada.' }];
+  const first = await generateText({ model: openai('talker'), messages, providerOptions: stateless });
+  assert.equal(first.text, 'I heard: My name is Ada.');
+  assert.deepEqual([first.usage.inputTokens, first.usage.outputTokens, first.usage.totalTokens], [30, 12, 42]);
+  messages.push(...first.response.messages, { role: 'user', content: 'Who am I?' });
+  const second = await generateText({ model: openai('talker'), messages, providerOptions: stateless });
+  assert.equal(second.text, 'I heard: My name is Ada. / Who am I?');
+  assert.deepEqual(
+    (await served.sentTo('talker')).at(-1)?.messages.map(({ role }) => role),
+    ['user', 'assistant', 'user'],
+  );
+});
+
+test('a tool runs once, in a stream whose deltas are the final text', async () => {
+  const asked: string[] = [];
+  const weather = tool({
+    inputSchema: z.object({ city: z.string() }),
+    execute: ({ city }) => {
+      asked.push(city);
+      return '18 degrees';
+    },
+  });
+  const result = streamText({
+    model: openai('caller'),
+    prompt: 'Weather in Paris?',
+    tools: { get_weather: weather },
+    stopWhen: isStepCount(3),
+    providerOptions: stateless,
+  });
+  let text = '';
+  for await (const delta of result.textStream) text += delta;
+  assert.deepEqual(asked, ['Paris']);
+  assert.equal(await result.text, 'The tool said: 18 degrees');
+  assert.equal(text, await result.text);
+  assert.equal(await result.finishReason, 'stop');
+  assert.equal((await result.totalUsage).totalTokens, 84);
+  assertPaired(await served.sentTo('caller'), '18 degrees');
+});
+
+test('an image is shown to the model', async () => {
+  const { text } = await generateText({
+    model: openai('seer'),
+    messages: [
+      {
+        role: 'user',
+        content: [
+          { type: 'text', text: 'What is this?' },
+          { type: 'file', data: PIXEL, mediaType: 'image/png' },
+        ],
+      },
+    ],
+  });
+  assert.equal(text, 'I heard: What is this?');
+  assertSeen(await served.sentTo('seer'));
+});
+
+test('an object is asked for as a JSON schema', async () => {
+  const { output } = await generateText({
+    model: openai('writer'),
+    prompt: 'An animal.',
+    output: Output.object({ schema: z.object({ name: z.string(), legs: z.number() }) }),
+  });
+  assert.deepEqual(output, ANIMAL);
+  assert.equal((await served.sentTo('writer'))[0]?.response_format?.type, 'json_schema');
+});
+
+test('a refused request and a run that fails are errors of the client', async () => {
+  const busy = generateText({ model: openai('busy'), prompt: 'Now!', maxRetries: 0 });
+  await assert.rejects(busy, (error) => APICallError.isInstance(error) && error.statusCode === 429);
+  const dying = generateText({ model: openai('dying'), prompt: 'Say it.', maxRetries: 0 });
+  await assert.rejects(
+    dying,
+    (error) => APICallError.isInstance(error) && /server_error/.test(error.responseBody ?? ''),
+  );
+  const errors: unknown[] = [];
+  const stream = streamText({
+    model: openai('dying'),
+    prompt: 'Say it.',
+    onError: ({ error }) => {
+      errors.push(error);
+    },
+  });
+  let text = '';
+  for await (const delta of stream.textStream) text += delta;
+  assert.equal(text, 'I was about to');
+  assert.equal(await stream.finishReason, 'error');
+  assert.deepEqual(
+    errors.map((error) => StreamProviderError.isInstance(error) && error.message),
+    ['The upstream ended in the middle of the answer.'],
+  );
+});

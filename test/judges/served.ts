@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { spawnHolt } from '../support/holt.ts';
+import type { HoltProcess } from '../support/holt.ts';
+import { startUpstream } from '../support/upstream.ts';
+import type { Script, Upstream } from '../support/upstream.ts';
+
+/** What every client talks to: a Holt process in front of an upstream whose models follow their conversation. */
+
+export type Served = AsyncDisposable & {
+  holt: HoltProcess;
+  upstream: Upstream;
+  /** With `/v1`, as clients want it. */
+  baseURL: string;
+  /** What the upstream was sent for a model, in order. */
+  sentTo(model: string): Promise<ChatRequest[]>;
+};
+
+/** As much of a Chat Completions request as judges look at. */
+export type ChatRequest = {
+  messages: { role: string; content?: unknown; tool_calls?: { id: string }[]; tool_call_id?: string }[];
+  response_format?: { type: string };
+};
+
+export const WEATHER = { name: 'get_weather', arguments: { city: 'Paris' } };
+export const ANIMAL = { name: 'otter', legs: 4 };
+/** One red pixel. */
+export const PIXEL =
+  'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC';
+
+/** A name for every kind of request, so that a test finds its own at the upstream. */
+const MODELS: Record<string, Script> = {
+  talker: { agent: {} },
+  caller: { agent: { call: WEATHER } },
+  seer: { agent: {} },
+  writer: { agent: { json: ANIMAL } },
+  waiter: { agent: { gate: 'half' } },
+  busy: { reply: { status: 429, body: { error: { message: 'Too many requests.', type: 'requests', code: null } } } },
+  dying: { steps: [{ delta: { content: 'I was about to' } }, { end: true }] },
+};
+
+export async function serve(): Promise<Served> {
+  const upstream = await startUpstream();
+  await Promise.all(Object.entries(MODELS).map(([model, script]) => upstream.script(model, script)));
+  const holt = await spawnHolt({ flags: ['--upstream', upstream.url] });
+  return {
+    holt,
+    upstream,
+    baseURL: `${holt.url}/v1`,
+    sentTo: async (model) => (await upstream.requests(model)).map(({ body }) => body as ChatRequest),
+    [Symbol.asyncDispose]: async () => {
+      await holt.stop();
+      await upstream.stop();
+    },
+  };
+}
+
+/** The last request for a model has this tool output, and right before it the call that it answers. */
+export function assertPaired(requests: ChatRequest[], output: string): void {
+  const [call, answer] = requests.at(-1)?.messages.slice(-2) ?? [];
+  assert.ok(call !== undefined && answer !== undefined);
+  assert.deepEqual([call.role, answer.role], ['assistant', 'tool']);
+  assert.deepEqual(
+    call.tool_calls?.map(({ id }) => id),
+    [answer.tool_call_id],
+  );
+  assert.equal(answer.content, output);
+}
+
+/** The only request for a model shows this image to it. */
+export function assertSeen(requests: ChatRequest[], url = PIXEL): void {
+  assert.equal(requests.length, 1);
+  assert.ok(JSON.stringify(requests[0]?.messages.at(-1)).includes(url));
+}
