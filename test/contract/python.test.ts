@@ -112,7 +112,7 @@ describe('openai-python', { concurrency: 2 }, () => {
     ['models are listed', 'models.py'],
   ] as const) {
     test(name, async (t) => {
-      const ran = await run(t, { file });
+      const ran = await run(t, { file: `contract/python/${file}` });
       if (ran !== undefined) assert.equal(ran.code, 0, ran.stderr);
     });
   }

@@ -34,6 +34,8 @@ const MODELS: Record<string, Script> = {
   seer: { agent: {} },
   writer: { agent: { json: ANIMAL } },
   waiter: { agent: { gate: 'half' } },
+  /** Whoever talks to it lets the waiter go on. */
+  opener: { steps: [{ release: 'half' }, { delta: { content: 'Go on.' } }, { finish: 'stop' }, { done: true }] },
   busy: { reply: { status: 429, body: { error: { message: 'Too many requests.', type: 'requests', code: null } } } },
   dying: { steps: [{ delta: { content: 'I was about to' } }, { end: true }] },
 };

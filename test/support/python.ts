@@ -4,37 +4,37 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { ROOT } from './holt.ts';
 
-/** Programs in Python with the official `openai` package, in a virtual environment that the tests make themselves. */
+/** Programs in Python with the clients of OpenAI and others, in one virtual environment that the tests make themselves. */
 
-export const OPENAI_PYTHON = 'openai==3.22.1';
+const REQUIREMENTS = ['openai==3.22.1', 'openai-agents==0.24.0', 'langchain-openai==1.7.4'];
 /** Kept between runs; `npm ci` takes it away with the rest. */
 const DIRECTORY = join(ROOT, 'node_modules/.cache/holt-python');
-const PROGRAMS = join(ROOT, 'test/contract/python');
+const TESTS = join(ROOT, 'test');
 /** An index that has not delivered by then counts as not reachable. */
 const LIMIT_SECONDS = 300;
-/** What `environment.py` exits with when it is this machine that lacks something. */
+/** What `python-environment.py` exits with when it is this machine that lacks something. */
 const CAN_NOT = 3;
 
 export type Python = { interpreter: string } | { missing: string };
 export type Ran = { code: number | null; stdout: string; stderr: string };
 
-/** The interpreter with the package, made at the first call of any test process; or the reason why there is none. */
+/** The interpreter with the packages, made at the first call of any test process; or the reason why there is none. */
 export async function findPython(): Promise<Python> {
-  const program = join(PROGRAMS, 'environment.py');
-  const made = await execute('python3', [program, DIRECTORY, OPENAI_PYTHON, String(LIMIT_SECONDS)], process.env);
+  const program = join(TESTS, 'support/python-environment.py');
+  const made = await execute('python3', [program, DIRECTORY, String(LIMIT_SECONDS), ...REQUIREMENTS], process.env);
   if ('missing' in made) return { missing: `python3 can't be started: ${made.missing}` };
   if (made.code === 0) return { interpreter: made.stdout.trim() };
   if (made.code === CAN_NOT) return { missing: made.stderr.trim() };
   throw new Error(`${program} failed:\n${made.stderr}`);
 }
 
-/** Runs a file of `test/contract/python`, or a program given as text. */
+/** Runs a file, named from `test/`, or a program given as text. */
 export async function runPython(
   interpreter: string,
   program: { file: string } | { source: string },
   environment: Record<string, string>,
 ): Promise<Ran> {
-  const args = 'file' in program ? [join(PROGRAMS, program.file)] : ['-c', program.source];
+  const args = 'file' in program ? [join(TESTS, program.file)] : ['-c', program.source];
   // No byte code: the tree stays clean.
   const ran = await execute(interpreter, ['-B', ...args], environment);
   if ('missing' in ran) throw new Error(ran.missing);

@@ -23,6 +23,8 @@ export type Step =
   | { tear: Tear }
   /** Stalls until `release(name)`. */
   | { gate: string }
+  /** Opens a gate, as `release(name)` does: for clients that have no other word with the upstream. */
+  | { release: string }
   | { delayMs: number }
   /** `data: [DONE]`, then the end of the body. */
   | { done: true }

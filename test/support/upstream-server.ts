@@ -38,6 +38,11 @@ async function until<T>(find: () => T | undefined): Promise<T> {
   }
 }
 
+function open(gate: string): void {
+  openGates.add(gate);
+  announce();
+}
+
 async function pass(gate: string): Promise<void> {
   reachedGates.add(gate);
   announce();
@@ -107,6 +112,7 @@ async function play(steps: readonly Step[], running: Running): Promise<void> {
     if (running.response.destroyed) return;
     if ('tear' in step) tear = step.tear;
     else if ('gate' in step) await pass(step.gate);
+    else if ('release' in step) open(step.release);
     else if ('delayMs' in step) await sleep(step.delayMs);
     else if ('tokens' in step) await generate(step, running.response);
     else if ('reset' in step) return reset(running);
@@ -125,7 +131,13 @@ function reset(running: Running): void {
 
 type Sending = Exclude<
   Step,
-  { tear: Tear } | { gate: string } | { delayMs: number } | { tokens: number } | { reset: true } | { end: true }
+  | { tear: Tear }
+  | { gate: string }
+  | { release: string }
+  | { delayMs: number }
+  | { tokens: number }
+  | { reset: true }
+  | { end: true }
 >;
 
 function bytesOf(step: Sending): Buffer {
@@ -219,8 +231,7 @@ const controls: Record<string, (args: Record<string, unknown>) => unknown> = {
     }),
   gate: ({ name }) => until(() => (reachedGates.has(String(name)) ? true : undefined)),
   release: ({ name }) => {
-    openGates.add(String(name));
-    announce();
+    open(String(name));
   },
 };
 

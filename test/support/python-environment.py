@@ -1,6 +1,6 @@
 """Makes the virtual environment of the Python tests, once, and prints the path of its interpreter.
 
-Usage: python3 environment.py DIRECTORY REQUIREMENT SECONDS. Exit code 3: it can't be made here; the last line of
+Usage: python3 python-environment.py DIRECTORY SECONDS REQUIREMENT... Exit code 3: it can't be made here; the last line of
 standard error says why. Of two that start at the same time one makes it and the other waits for it.
 """
 
@@ -11,9 +11,10 @@ import signal
 import subprocess
 import sys
 
-directory, requirement, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3])
+directory, seconds, requirements = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+wanted = " ".join(requirements)
 # A name of its own for each interpreter and version: what an older one made is no use to a newer one.
-place = os.path.join(directory, f"{requirement.replace('==', '-')}-python{sys.version_info[0]}.{sys.version_info[1]}")
+place = os.path.join(directory, f"{'-'.join(requirements).replace('==', '-')}-python{sys.version_info[0]}.{sys.version_info[1]}")
 python = os.path.join(place, "bin", "python")
 # Written last: an environment without it was interrupted while it was made.
 ready = os.path.join(place, "holt-ready")
@@ -39,9 +40,9 @@ def make():
     shutil.rmtree(place, ignore_errors=True)
     run("python3 -m venv does not work here", sys.executable, "-m", "venv", place)
     pip = [python, "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    run(f"{requirement} can not be installed (is the package index within reach?)", *pip, "install", "--quiet", "--retries", "2", requirement)
+    run(f"{wanted} can not be installed (is the package index within reach?)", *pip, "install", "--quiet", "--retries", "2", *requirements)
     with open(ready, "w") as file:
-        file.write(requirement)
+        file.write(wanted)
 
 
 signal.signal(signal.SIGALRM, out_of_time)
@@ -54,5 +55,5 @@ try:
         if not os.path.exists(ready) or subprocess.run([python, "-c", "import openai"], capture_output=True).returncode:
             make()
 except TimeoutError:
-    give_up(f"{requirement} was not installed within {seconds} s")
+    give_up(f"{wanted} was not installed within {seconds} s")
 print(python)
