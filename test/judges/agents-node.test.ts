@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Agent, MemorySession, ModelBehaviorError, OpenAIProvider, Runner, tool } from '@openai/agents';
+import {
+  Agent,
+  MemorySession,
+  ModelBehaviorError,
+  OpenAIConversationsSession,
+  OpenAIProvider,
+  Runner,
+  tool,
+} from '@openai/agents';
 import OpenAI from 'openai';
 import { z } from 'zod';
 import { PIXEL, ANIMAL, assertPaired, assertSeen, serve } from './served.ts';
@@ -9,13 +17,29 @@ import type { Served } from './served.ts';
 /** OpenAI Agents SDK for Node, `@openai/agents`, over its Responses model. */
 
 let served: Served;
+let client: OpenAI;
 let runner: Runner;
 before(async () => {
   served = await serve();
-  const client = new OpenAI({ baseURL: served.baseURL, apiKey: 'test', maxRetries: 0 });
+  client = new OpenAI({ baseURL: served.baseURL, apiKey: 'test', maxRetries: 0 });
   runner = new Runner({ modelProvider: new OpenAIProvider({ openAIClient: client }), tracingDisabled: true });
 });
 after(() => served[Symbol.asyncDispose]());
+
+/** A tool, and the cities that it was asked for. */
+function thermometer() {
+  const asked: string[] = [];
+  const weather = tool({
+    name: 'get_weather',
+    description: 'The weather of a city.',
+    parameters: z.object({ city: z.string() }),
+    execute: ({ city }) => {
+      asked.push(city);
+      return '18 degrees';
+    },
+  });
+  return { asked, weather };
+}
 
 test('a conversation of two turns in a session', async () => {
   const agent = new Agent({ name: 'Talker', instructions: 'Be brief.', model: 'talker' });
@@ -32,17 +56,33 @@ test('a conversation of two turns in a session', async () => {
   );
 });
 
+test('a conversation of two turns that Holt keeps, as a chain and as a session', async () => {
+  const agent = new Agent({ name: 'Talker', model: 'talker' });
+  const first = await runner.run(agent, 'My name is Bob.');
+  const previousResponseId = first.lastResponseId;
+  assert.ok(previousResponseId !== undefined);
+  const second = await runner.run(agent, 'Who am I?', { previousResponseId });
+  assert.equal(second.finalOutput, 'I heard: My name is Bob. / Who am I?');
+  const session = new OpenAIConversationsSession({ client });
+  await runner.run(agent, 'My name is Eve.', { session });
+  const answer = await runner.run(agent, 'Who am I?', { session });
+  assert.equal(answer.finalOutput, 'I heard: My name is Eve. / Who am I?');
+  assert.equal((await session.getItems()).length, 4);
+  await session.clearSession();
+});
+
+test('a tool runs once in a conversation that Holt keeps', async () => {
+  const conversation = await client.conversations.create();
+  const { asked, weather } = thermometer();
+  const agent = new Agent({ name: 'Caller', model: 'caller', tools: [weather] });
+  const { finalOutput } = await runner.run(agent, 'Weather in Paris?', { conversationId: conversation.id });
+  assert.deepEqual(asked, ['Paris']);
+  assert.equal(finalOutput, 'The tool said: 18 degrees');
+  assertPaired(await served.sentTo('caller'), '18 degrees');
+});
+
 test('a tool runs once, in a stream whose deltas are the final text', async () => {
-  const asked: string[] = [];
-  const weather = tool({
-    name: 'get_weather',
-    description: 'The weather of a city.',
-    parameters: z.object({ city: z.string() }),
-    execute: ({ city }) => {
-      asked.push(city);
-      return '18 degrees';
-    },
-  });
+  const { asked, weather } = thermometer();
   const agent = new Agent({ name: 'Caller', model: 'caller', tools: [weather] });
   const stream = await runner.run(agent, 'Weather in Paris?', { stream: true });
   let text = '';

@@ -35,31 +35,68 @@ test('a conversation of two turns', async () => {
   );
 });
 
-test('a tool runs once, in a stream whose deltas are the final text', async () => {
-  const asked: string[] = [];
-  const weather = tool({
-    inputSchema: z.object({ city: z.string() }),
-    execute: ({ city }) => {
-      asked.push(city);
-      return '18 degrees';
-    },
+test('a conversation of two turns that Holt keeps: item references, a chain, a conversation', async () => {
+  const model = openai('talker');
+  const told = { role: 'user', content: 'My name is Bob.' } as const;
+  const question = { role: 'user', content: 'Who am I?' } as const;
+  const first = await generateText({ model, messages: [told] });
+  const referring = await generateText({
+    model,
+    messages: [told, ...first.response.messages, question],
+    include: { requestBody: true },
   });
-  const result = streamText({
-    model: openai('caller'),
-    prompt: 'Weather in Paris?',
-    tools: { get_weather: weather },
-    stopWhen: isStepCount(3),
-    providerOptions: stateless,
-  });
-  let text = '';
-  for await (const delta of result.textStream) text += delta;
-  assert.deepEqual(asked, ['Paris']);
-  assert.equal(await result.text, 'The tool said: 18 degrees');
-  assert.equal(text, await result.text);
-  assert.equal(await result.finishReason, 'stop');
-  assert.equal((await result.totalUsage).totalTokens, 84);
-  assertPaired(await served.sentTo('caller'), '18 degrees');
+  assert.ok(JSON.stringify(referring.request.body).includes('"item_reference"'));
+  const { id: conversation } = await served.holt.client.conversations.create();
+  const inIt = { openai: { conversation } satisfies OpenAILanguageModelResponsesOptions };
+  await generateText({ model, messages: [told], providerOptions: inIt });
+  const previousResponseId = first.finalStep.response.id;
+  const chained = { openai: { previousResponseId } satisfies OpenAILanguageModelResponsesOptions };
+  for (const answer of [
+    referring,
+    await generateText({ model, messages: [question], providerOptions: chained }),
+    await generateText({ model, messages: [question], providerOptions: inIt }),
+  ]) {
+    assert.equal(answer.text, 'I heard: My name is Bob. / Who am I?');
+  }
+  assert.deepEqual(
+    (await served.sentTo('talker')).slice(-2).map(({ messages }) => messages.map(({ role }) => role)),
+    [
+      ['user', 'assistant', 'user'],
+      ['user', 'assistant', 'user'],
+    ],
+  );
 });
+
+for (const [kept, providerOptions] of [
+  ['sent whole', stateless],
+  ['kept by Holt', {}],
+] as const) {
+  test(`a tool runs once, in a stream whose deltas are the final text, with a history ${kept}`, async () => {
+    const asked: string[] = [];
+    const weather = tool({
+      inputSchema: z.object({ city: z.string() }),
+      execute: ({ city }) => {
+        asked.push(city);
+        return '18 degrees';
+      },
+    });
+    const result = streamText({
+      model: openai('caller'),
+      prompt: 'Weather in Paris?',
+      tools: { get_weather: weather },
+      stopWhen: isStepCount(3),
+      providerOptions,
+    });
+    let text = '';
+    for await (const delta of result.textStream) text += delta;
+    assert.deepEqual(asked, ['Paris']);
+    assert.equal(await result.text, 'The tool said: 18 degrees');
+    assert.equal(text, await result.text);
+    assert.equal(await result.finishReason, 'stop');
+    assert.equal((await result.totalUsage).totalTokens, 84);
+    assertPaired(await served.sentTo('caller'), '18 degrees');
+  });
+}
 
 test('an image is shown to the model', async () => {
   const { text } = await generateText({

@@ -45,6 +45,14 @@ test('a conversation of two turns', async () => {
   );
 });
 
+test('a conversation of two turns that Holt keeps', async () => {
+  const first = await chat('talker').invoke('My name is Bob.');
+  const second = await chat('talker').invoke('Who am I?', {
+    previous_response_id: String(first.response_metadata['id']),
+  });
+  assert.equal(second.text, 'I heard: My name is Bob. / Who am I?');
+});
+
 test('a tool runs once, in streams whose deltas are the final text', async () => {
   const asked: string[] = [];
   const weather = tool(

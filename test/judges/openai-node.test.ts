@@ -37,6 +37,22 @@ test('a conversation of two turns, carried by the client', async () => {
   );
 });
 
+test('a conversation of two turns, carried by Holt', async () => {
+  const first = await client.responses.create({ model: 'talker', input: 'My name is Bob.' });
+  const next = { model: 'talker', input: 'Who am I?' };
+  const second = await client.responses.create({ ...next, previous_response_id: first.id });
+  assert.equal(second.output_text, 'I heard: My name is Bob. / Who am I?');
+  const conversation = await client.conversations.create();
+  await client.responses.create({ model: 'talker', input: 'My name is Eve.', conversation: conversation.id });
+  const answer = await client.responses.create({ ...next, conversation: conversation.id });
+  assert.equal(answer.output_text, 'I heard: My name is Eve. / Who am I?');
+  const roles: string[] = [];
+  for await (const item of client.conversations.items.list(conversation.id, { order: 'asc', limit: 3 })) {
+    roles.push(item.type === 'message' ? item.role : item.type);
+  }
+  assert.deepEqual(roles, ['user', 'assistant', 'user', 'assistant']);
+});
+
 test('a tool is called, run once and answered, in streams of the helper', async () => {
   const asked = client.responses.stream({ model: 'caller', input: 'Weather in Paris?', tools: [weather] });
   let said = '';

@@ -6,6 +6,7 @@ from agents import (
     Agent,
     ModelBehaviorError,
     ModelSettings,
+    OpenAIConversationsSession,
     OpenAIProvider,
     RunConfig,
     Runner,
@@ -45,6 +46,21 @@ async def conversation(run):
     equal((usage.input_tokens, usage.output_tokens, usage.total_tokens), (30, 12, 42))
     second = await Runner.run(agent, "Who am I?", session=session, run_config=run)
     equal(second.final_output, "I heard: My name is Ada. / Who am I?")
+
+
+async def kept_conversation(run):
+    agent = Agent(name="Talker", model="talker")
+    first = await Runner.run(agent, "My name is Bob.", run_config=run)
+    chained = {"previous_response_id": first.last_response_id, "run_config": run}
+    second = await Runner.run(agent, "Who am I?", **chained)
+    equal(second.final_output, "I heard: My name is Bob. / Who am I?")
+    async with AsyncOpenAI(max_retries=0) as client:
+        session = OpenAIConversationsSession(openai_client=client)
+        await Runner.run(agent, "My name is Eve.", session=session, run_config=run)
+        answer = await Runner.run(agent, "Who am I?", session=session, run_config=run)
+        equal(answer.final_output, "I heard: My name is Eve. / Who am I?")
+        equal(len(await session.get_items()), 4)
+        await session.clear_session()
 
 
 async def text_of(result):
@@ -102,7 +118,7 @@ async def errors(run):
 
 async def main():
     async with AsyncOpenAI(max_retries=0) as client:
-        for part in (conversation, tool, background, image, structured, errors):
+        for part in (conversation, kept_conversation, tool, background, image, structured, errors):
             await part(config(client))
 
 

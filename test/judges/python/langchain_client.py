@@ -37,6 +37,17 @@ def conversation():
     equal(second.text, "I heard: My name is Ada. / Who am I?")
 
 
+def kept_conversation():
+    talker = chat("talker", use_previous_response_id=True)
+    messages = [HumanMessage("My name is Bob.")]
+    first = talker.invoke(messages)
+    second = talker.invoke([*messages, first, HumanMessage("Who am I?")])
+    equal(second.text, "I heard: My name is Bob. / Who am I?")
+    # The history was Holt's, not the client's: it does not come twice.
+    third = talker.invoke("And now?", previous_response_id=second.response_metadata["id"])
+    equal(third.text, "I heard: My name is Bob. / Who am I? / And now?")
+
+
 def streamed(model, messages):
     """The pieces of the text and the message that they add up to."""
     pieces, whole = [], None
@@ -76,6 +87,7 @@ def errors():
 
 
 conversation()
+kept_conversation()
 tool()
 image()
 structured()

@@ -37,6 +37,18 @@ def conversation():
     equal(second.output_text, "I heard: My name is Ada. / Who am I?")
 
 
+def kept_conversation():
+    first = client.responses.create(model="talker", input="My name is Bob.")
+    second = client.responses.create(model="talker", input="Who am I?", previous_response_id=first.id)
+    equal(second.output_text, "I heard: My name is Bob. / Who am I?")
+    conversation = client.conversations.create()
+    client.responses.create(model="talker", input="My name is Eve.", conversation=conversation.id)
+    answer = client.responses.create(model="talker", input="Who am I?", conversation=conversation.id)
+    equal(answer.output_text, "I heard: My name is Eve. / Who am I?")
+    items = client.conversations.items.list(conversation.id, order="asc", limit=3)
+    equal([item.role for item in items], ["user", "assistant", "user", "assistant"])
+
+
 def tool():
     asked = [{"role": "user", "content": "Weather in Paris?"}]
     with client.responses.stream(model="caller", input=asked, tools=[WEATHER]) as stream:
@@ -112,6 +124,7 @@ async def asynchronous():
 
 
 conversation()
+kept_conversation()
 tool()
 resume()
 image()
