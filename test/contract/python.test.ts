@@ -5,8 +5,9 @@ import { after, before, describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { ROOT, spawnHolt } from '../support/holt.ts';
 import type { HoltProcess } from '../support/holt.ts';
+import type { Ran } from '../support/execute.ts';
 import { findPython, runPython } from '../support/python.ts';
-import type { Python, Ran } from '../support/python.ts';
+import type { Python } from '../support/python.ts';
 import { skipUnavailable } from '../support/unavailable.ts';
 
 /** The official Python client against Holt: the guide's programs as they stand, then our own. */

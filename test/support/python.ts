@@ -1,7 +1,6 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
+import { execute } from './execute.ts';
+import type { Ran } from './execute.ts';
 import { ROOT } from './holt.ts';
 
 /** Programs in Python with the clients of OpenAI and others, in one virtual environment that the tests make themselves. */
@@ -16,12 +15,13 @@ const LIMIT_SECONDS = 300;
 const CAN_NOT = 3;
 
 export type Python = { interpreter: string } | { missing: string };
-export type Ran = { code: number | null; stdout: string; stderr: string };
 
 /** The interpreter with the packages, made at the first call of any test process; or the reason why there is none. */
 export async function findPython(): Promise<Python> {
   const program = join(TESTS, 'support/python-environment.py');
-  const made = await execute('python3', [program, DIRECTORY, String(LIMIT_SECONDS), ...REQUIREMENTS], process.env);
+  const made = await execute('python3', [program, DIRECTORY, String(LIMIT_SECONDS), ...REQUIREMENTS], {
+    env: process.env,
+  });
   if ('missing' in made) return { missing: `python3 can't be started: ${made.missing}` };
   if (made.code === 0) return { interpreter: made.stdout.trim() };
   if (made.code === CAN_NOT) return { missing: made.stderr.trim() };
@@ -36,16 +36,7 @@ export async function runPython(
 ): Promise<Ran> {
   const args = 'file' in program ? [join(TESTS, program.file)] : ['-c', program.source];
   // No byte code: the tree stays clean.
-  const ran = await execute(interpreter, ['-B', ...args], environment);
+  const ran = await execute(interpreter, ['-B', ...args], { env: environment });
   if ('missing' in ran) throw new Error(ran.missing);
   return ran;
-}
-
-async function execute(command: string, args: string[], env: NodeJS.ProcessEnv): Promise<Ran | { missing: string }> {
-  const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
-  const failed = once(child, 'error').then(([error]) => ({ missing: String(error) }));
-  const ended = Promise.all([once(child, 'close'), text(child.stdout), text(child.stderr)]).then(
-    ([[code], stdout, stderr]): Ran => ({ code: code as number | null, stdout, stderr }),
-  );
-  return Promise.race([failed, ended]);
 }
