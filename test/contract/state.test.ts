@@ -201,6 +201,29 @@ describe('item references', () => {
     assert.equal((await messagesFor(model, 2)).length, 3);
   });
 
+  test('reasoning of which a client kept no more than the id', async () => {
+    const model = 'bare-reasoning';
+    const call = { index: 0, id: 'call_1', type: 'function', function: { name: 'look', arguments: '{}' } };
+    await upstream.script(model, [
+      { delta: { reasoning_content: 'I have to look.' } },
+      { delta: { tool_calls: [call] } },
+      { finish: 'tool_calls' },
+      { done: true },
+    ]);
+    const tools = [{ type: 'function', name: 'look', parameters: {} }];
+    const first = await create(holt, { model, input: 'a', tools });
+    const [thoughts, called] = first.output;
+    const output = { type: 'function_call_output', call_id: 'call_1', output: 'b' };
+    const ask = (id: unknown): Promise<unknown> =>
+      create(holt, { model, tools, input: [{ type: 'reasoning', id, summary: [] }, called, output] });
+    await ask(thoughts?.id);
+    const [assistant] = await messagesFor(model, 2);
+    assert.equal(Reflect.get(assistant ?? {}, 'reasoning_content'), 'I have to look.');
+    await ask('rs_of_another_server');
+    const [without] = await messagesFor(model, 3);
+    assert.equal(Reflect.get(without ?? {}, 'reasoning_content'), undefined);
+  });
+
   test('to nothing is a 404 that names it', async () => {
     const unstored = await create(holt, { model: 'unstored', input: 'a', store: false });
     const deleted = await create(holt, { model: 'unstored', input: 'a' });

@@ -9,7 +9,7 @@ type Deps = { store: Pick<Store, 'findItems'>; ids: Ids; clock: { now(): number 
 /**
  * The input of a request as a list of items with ids: what a provider gets, and what `input_items` shows. A string is
  * one user message; content is always a list of parts; a reference becomes the item it names, unless `history` has
- * that item already.
+ * that item already. Reasoning of which a client has kept nothing but the id is taken from the store if it is there.
  */
 export async function expandInput(
   deps: Deps,
@@ -26,6 +26,11 @@ export async function expandInput(
       seen.add(item.id);
       return found.get(item.id) ?? [];
     }
+    const kept = isBare(item) && !seen.has(item.id) ? found.get(item.id) : undefined;
+    if (kept?.type === 'reasoning') {
+      seen.add(kept.id);
+      return [kept];
+    }
     // Pages of items are cut at ids: an empty one, or one that was there before, is replaced.
     const usable = typeof item.id === 'string' && item.id !== '' && !seen.has(item.id);
     const resource = withId(usable ? item : { ...item, id: null }, deps.ids);
@@ -40,17 +45,26 @@ async function findReferenced(
   items: readonly RequestItem[],
   history: ReadonlySet<string>,
 ): Promise<Map<string, Item>> {
-  const references = items.flatMap((item) => (item.type === 'item_reference' ? [item.id] : []));
-  const wanted = [...new Set(references)].filter((id) => !history.has(id));
+  const references = new Set(items.flatMap((item) => (item.type === 'item_reference' ? [item.id] : [])));
+  const bare = items.flatMap((item) => (isBare(item) ? [item.id] : []));
+  const wanted = [...new Set([...references, ...bare])].filter((id) => !history.has(id));
   const found = new Map<string, Item>();
   if (wanted.length === 0) return found;
   const stored = await deps.store.findItems(projectId, wanted, deps.clock.now());
   for (const [index, id] of wanted.entries()) {
     const item = stored[index];
-    if (item === undefined) throw apiError('referenced_item_not_found', { id });
-    found.set(id, item);
+    if (item !== undefined) found.set(id, item);
+    else if (references.has(id)) throw apiError('referenced_item_not_found', { id });
   }
   return found;
+}
+
+type Reasoning = Extract<RequestItem, { type: 'reasoning' }>;
+
+/** Some clients put together no more than the summaries of a stream; a model without any leaves them with an id. */
+function isBare(item: RequestItem): item is Reasoning & { id: string } {
+  if (item.type !== 'reasoning' || typeof item.id !== 'string' || item.id === '') return false;
+  return item.summary.length === 0 && (item.content ?? []).length === 0 && (item.encrypted_content ?? null) === null;
 }
 
 function withId(item: StoredItem, ids: Ids): Item {
