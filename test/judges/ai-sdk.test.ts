@@ -18,8 +18,8 @@ before(async () => {
 });
 after(() => served[Symbol.asyncDispose]());
 
-/** What the SDK keeps itself is sent whole. */
-const stateless = { openai: { store: false } satisfies OpenAILanguageModelResponsesOptions };
+/** The SDK sends the history whole; for models that reason, it asks for their thoughts to take along, encrypted. */
+const stateless = { openai: { store: false, forceReasoning: true } satisfies OpenAILanguageModelResponsesOptions };
 
 test('a conversation of two turns', async () => {
   const messages: ModelMessage[] = [{ role: 'user', content: 'My name is Ada.' }];

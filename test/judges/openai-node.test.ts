@@ -59,13 +59,15 @@ test('a tool is called, run once and answered, in streams of the helper', async 
   asked.on('response.function_call_arguments.delta', ({ delta }) => (said += delta));
   const { output } = await asked.finalResponse();
   const [call] = output.filter((item) => item.type === 'function_call');
-  assert.ok(call !== undefined && output.length === 1);
+  const [thoughts] = output.filter((item) => item.type === 'reasoning');
+  assert.ok(call !== undefined && thoughts !== undefined && output.length === 2);
   assert.equal(said, call.arguments);
   assert.deepEqual(call.parsed_arguments, { city: 'Paris' });
   const answered = client.responses.stream({
     model: 'caller',
     input: [
       { role: 'user', content: 'Weather in Paris?' },
+      thoughts,
       { type: 'function_call', call_id: call.call_id, name: call.name, arguments: call.arguments },
       { type: 'function_call_output', call_id: call.call_id, output: '18 degrees' },
     ],

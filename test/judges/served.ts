@@ -17,11 +17,18 @@ export type Served = AsyncDisposable & {
 
 /** As much of a Chat Completions request as judges look at. */
 export type ChatRequest = {
-  messages: { role: string; content?: unknown; tool_calls?: { id: string }[]; tool_call_id?: string }[];
+  messages: {
+    role: string;
+    content?: unknown;
+    tool_calls?: { id: string }[];
+    tool_call_id?: string;
+    reasoning_content?: string;
+  }[];
   response_format?: { type: string };
 };
 
 export const WEATHER = { name: 'get_weather', arguments: { city: 'Paris' } };
+const THOUGHT = 'The tool knows.';
 export const ANIMAL = { name: 'otter', legs: 4 };
 /** One red pixel. */
 export const PIXEL =
@@ -30,7 +37,7 @@ export const PIXEL =
 /** A name for every kind of request, so that a test finds its own at the upstream. */
 const MODELS: Record<string, Script> = {
   talker: { agent: {} },
-  caller: { agent: { call: WEATHER } },
+  caller: { agent: { call: WEATHER, thought: THOUGHT } },
   seer: { agent: {} },
   writer: { agent: { json: ANIMAL } },
   waiter: { agent: { gate: 'half' } },
@@ -56,7 +63,10 @@ export async function serve(): Promise<Served> {
   };
 }
 
-/** The last request for a model has this tool output, and right before it the call that it answers. */
+/**
+ * The last request for a model has this tool output, and right before it the call that it answers, with the thoughts
+ * that led to the call: models want them back.
+ */
 export function assertPaired(requests: ChatRequest[], output: string): void {
   const [call, answer] = requests.at(-1)?.messages.slice(-2) ?? [];
   assert.ok(call !== undefined && answer !== undefined);
@@ -66,6 +76,7 @@ export function assertPaired(requests: ChatRequest[], output: string): void {
     [answer.tool_call_id],
   );
   assert.equal(answer.content, output);
+  assert.equal(call.reasoning_content, THOUGHT);
 }
 
 /** The only request for a model shows this image to it. */

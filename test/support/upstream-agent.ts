@@ -23,7 +23,10 @@ export function agentSteps(agent: Agent, body: Record<string, unknown>): Step[] 
   const offered = request.tool_choice !== 'none' && request.tools?.some((tool) => tool.function.name === call?.name);
   const steps =
     call !== undefined && offered === true && last === 'user'
-      ? callSteps(call.name, JSON.stringify(call.arguments), request.messages.length)
+      ? [
+          ...(agent.thought === undefined ? [] : [{ delta: { reasoning_content: agent.thought } }]),
+          ...callSteps(call.name, JSON.stringify(call.arguments), request.messages.length),
+        ]
       : textSteps(textFor(agent, request), agent.gate);
   return [{ delta: { role: 'assistant' } }, ...steps, { chunk: { choices: [], usage: AGENT_USAGE } }, { done: true }];
 }

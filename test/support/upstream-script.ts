@@ -39,6 +39,8 @@ export type Step =
 export type Agent = {
   /** The tool that it calls when a user has spoken and this tool is offered. */
   call?: { name: string; arguments: object };
+  /** What it thinks before a call. */
+  thought?: string;
   /** What it says where a JSON schema is asked for. */
   json?: object;
   /** Stalls there when it has said about half of a text. */

@@ -53,10 +53,12 @@ def tool():
     asked = [{"role": "user", "content": "Weather in Paris?"}]
     with client.responses.stream(model="caller", input=asked, tools=[WEATHER]) as stream:
         pieces = [event.delta for event in stream if event.type == "response.function_call_arguments.delta"]
-        [call] = stream.get_final_response().output
+        [thoughts, call] = stream.get_final_response().output
     equal((call.type, call.name, call.parsed_arguments), ("function_call", "get_weather", {"city": "Paris"}))
     equal("".join(pieces), call.arguments)
+    equal(thoughts.type, "reasoning")
     asked += [
+        thoughts,
         {"type": "function_call", "call_id": call.call_id, "name": call.name, "arguments": call.arguments},
         {"type": "function_call_output", "call_id": call.call_id, "output": "18 degrees"},
     ]
