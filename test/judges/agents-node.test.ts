@@ -6,6 +6,7 @@ import {
   ModelBehaviorError,
   OpenAIConversationsSession,
   OpenAIProvider,
+  OpenAIResponsesCompactionSession,
   Runner,
   tool,
 } from '@openai/agents';
@@ -69,6 +70,28 @@ test('a conversation of two turns that Holt keeps, as a chain and as a session',
   assert.equal(answer.finalOutput, 'I heard: My name is Eve. / Who am I?');
   assert.equal((await session.getItems()).length, 4);
   await session.clearSession();
+});
+
+test('a session that is compacted goes on with what it held', async () => {
+  const agent = new Agent({ name: 'Talker', model: 'gpt-4.1' });
+  const session = new OpenAIResponsesCompactionSession({
+    client,
+    model: 'gpt-4.1',
+    underlyingSession: new MemorySession(),
+    shouldTriggerCompaction: () => true,
+  });
+  await runner.run(agent, 'My name is Ada.', { session });
+  assert.deepEqual(
+    (await session.getItems()).map(({ type }) => type),
+    ['message', 'compaction'],
+  );
+  await runner.run(agent, 'Who am I?', { session });
+  const [, compacting, last] = await served.sentTo('gpt-4.1');
+  assert.equal(compacting?.messages.at(-2)?.content, 'I heard: My name is Ada.');
+  // The SDK sends nothing that is older than the compaction, so the model has its own summary in its place.
+  const [summary, question] = last?.messages ?? [];
+  assert.match(String(summary?.content), /I heard: My name is Ada\. \//);
+  assert.equal(question?.content, 'Who am I?');
 });
 
 test('a tool runs once in a conversation that Holt keeps', async () => {

@@ -16,6 +16,7 @@ before(async () => {
 });
 after(() => served[Symbol.asyncDispose]());
 
+const QUESTION = { role: 'user', content: 'Who am I?' } as const;
 const weather = zodResponsesFunction({ name: 'get_weather', parameters: z.object({ city: z.string() }) });
 
 test('a conversation of two turns, carried by the client', async () => {
@@ -27,7 +28,7 @@ test('a conversation of two turns, carried by the client', async () => {
     input: [
       { role: 'user', content: 'My name is Ada.' },
       ...first.output.filter((item) => item.type === 'message'),
-      { role: 'user', content: 'Who am I?' },
+      QUESTION,
     ],
   });
   assert.equal(second.output_text, 'I heard: My name is Ada. / Who am I?');
@@ -51,6 +52,21 @@ test('a conversation of two turns, carried by Holt', async () => {
     roles.push(item.type === 'message' ? item.role : item.type);
   }
   assert.deepEqual(roles, ['user', 'assistant', 'user', 'assistant']);
+});
+
+test('a conversation is counted and compacted', async () => {
+  const model = 'talker';
+  const first = await client.responses.create({ model, input: 'My name is Kim.' });
+  const chained = { model, previous_response_id: first.id };
+  const { input_tokens: counted } = await client.responses.inputTokens.count({ ...chained, input: 'Who am I?' });
+  const { input_tokens: alone } = await client.responses.inputTokens.count({ model, input: 'Who am I?' });
+  assert.ok(counted > alone && alone > 0);
+  const compacted = await client.responses.compact(chained);
+  assert.equal(compacted.usage.total_tokens, 42);
+  const input = compacted.output.flatMap((item) => (item.type === 'compaction' ? [item] : []));
+  const { output_text: text } = await client.responses.create({ model, input: [...input, QUESTION] });
+  assert.match(text, /Who am I\?$/);
+  assert.match(JSON.stringify((await served.sentTo(model)).at(-1)), /I heard: My name is Kim\./);
 });
 
 test('a tool is called, run once and answered, in streams of the helper', async () => {

@@ -38,6 +38,8 @@ export const PIXEL =
 const MODELS: Record<string, Script> = {
   talker: { agent: {} },
   caller: { agent: { call: WEATHER, thought: THOUGHT } },
+  // The Agents SDK compacts with models of OpenAI's names only.
+  'gpt-4.1': { agent: {} },
   seer: { agent: {} },
   writer: { agent: { json: ANIMAL } },
   waiter: { agent: { gate: 'half' } },

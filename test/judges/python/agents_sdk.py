@@ -8,6 +8,7 @@ from agents import (
     ModelSettings,
     OpenAIConversationsSession,
     OpenAIProvider,
+    OpenAIResponsesCompactionSession,
     RunConfig,
     Runner,
     SQLiteSession,
@@ -61,6 +62,23 @@ async def kept_conversation(run):
         equal(answer.final_output, "I heard: My name is Eve. / Who am I?")
         equal(len(await session.get_items()), 4)
         await session.clear_session()
+
+
+async def compacted(run):
+    agent = Agent(name="Talker", model="gpt-4.1")
+    async with AsyncOpenAI(max_retries=0) as client:
+        session = OpenAIResponsesCompactionSession(
+            session_id="compacted",
+            underlying_session=SQLiteSession("compacted"),
+            client=client,
+            model="gpt-4.1",
+            should_trigger_compaction=lambda _: True,
+        )
+        await Runner.run(agent, "My name is Ada.", session=session, run_config=run)
+        equal([item["type"] for item in await session.get_items()], ["message", "compaction"])
+        answer = await Runner.run(agent, "Who am I?", session=session, run_config=run)
+    assert answer.final_output.startswith("I heard: My name is Ada. / "), answer.final_output
+    assert answer.final_output.endswith(" / Who am I?"), answer.final_output
 
 
 async def text_of(result):
@@ -118,7 +136,7 @@ async def errors(run):
 
 async def main():
     async with AsyncOpenAI(max_retries=0) as client:
-        for part in (conversation, kept_conversation, tool, background, image, structured, errors):
+        for part in (conversation, kept_conversation, compacted, tool, background, image, structured, errors):
             await part(config(client))
 
 

@@ -49,6 +49,16 @@ def kept_conversation():
     equal([item.role for item in items], ["user", "assistant", "user", "assistant"])
 
 
+def counted_and_compacted():
+    first = client.responses.create(model="talker", input="My name is Kim.")
+    assert client.responses.input_tokens.count(model="talker", input="Who am I?").input_tokens > 0
+    shorter = client.responses.compact(model="talker", previous_response_id=first.id)
+    equal(shorter.output[-1].type, "compaction")
+    asked = [*shorter.output, {"role": "user", "content": "Who am I?"}]
+    answer = client.responses.create(model="talker", input=asked)
+    assert answer.output_text.startswith("I heard: My name is Kim. / "), answer.output_text
+
+
 def tool():
     asked = [{"role": "user", "content": "Weather in Paris?"}]
     with client.responses.stream(model="caller", input=asked, tools=[WEATHER]) as stream:
@@ -127,6 +137,7 @@ async def asynchronous():
 
 conversation()
 kept_conversation()
+counted_and_compacted()
 tool()
 resume()
 image()
