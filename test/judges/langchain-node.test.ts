@@ -21,9 +21,9 @@ before(async () => {
 });
 after(() => served[Symbol.asyncDispose]());
 
-function chat(model: string): ChatOpenAI {
+function chat(model: string, modelKwargs: Record<string, unknown> = {}): ChatOpenAI {
   const configuration = { baseURL: served.baseURL };
-  return new ChatOpenAI({ model, apiKey: 'test', configuration, useResponsesApi: true, maxRetries: 0 });
+  return new ChatOpenAI({ model, apiKey: 'test', configuration, useResponsesApi: true, maxRetries: 0, modelKwargs });
 }
 
 /** The type of the field comes out as never where nothing says what the message is made of. */
@@ -90,6 +90,13 @@ async function lastOf(stream: AsyncIterable<AIMessageChunk>): Promise<Streamed> 
   assert.ok(message !== undefined);
   return { message, pieces };
 }
+
+test('a background stream is read to its end, and can be read afterwards', async () => {
+  const { message } = await lastOf(await chat('talker', { background: true }).stream('Take your time.'));
+  assert.equal(message.text, 'I heard: Take your time.');
+  const kept = await served.holt.client.responses.retrieve(String(message.response_metadata['id']));
+  assert.deepEqual([kept.background, kept.output_text], [true, message.text]);
+});
 
 test('an image is shown to the model', async () => {
   const message = new HumanMessage({

@@ -3,7 +3,7 @@
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool as langchain_tool
 from langchain_openai import ChatOpenAI
-from openai import RateLimitError
+from openai import OpenAI, RateLimitError
 from pydantic import BaseModel
 
 from common import PIXEL, equal, raises
@@ -70,6 +70,13 @@ def tool():
     equal(answer.usage_metadata["total_tokens"], 42)
 
 
+def background():
+    _, whole = streamed(chat("talker", extra_body={"background": True}), "Take your time.")
+    equal(whole.text, "I heard: Take your time.")
+    kept = OpenAI().responses.retrieve(whole.response_metadata["id"])
+    equal((kept.background, kept.output_text), (True, whole.text))
+
+
 def image():
     parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": PIXEL}}]
     equal(chat("seer").invoke([HumanMessage(parts)]).text, "I heard: What is this?")
@@ -89,6 +96,7 @@ def errors():
 conversation()
 kept_conversation()
 tool()
+background()
 image()
 structured()
 errors()
