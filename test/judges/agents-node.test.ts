@@ -145,6 +145,21 @@ test('an image is shown to the model', async () => {
   assertSeen(await served.sentTo('seer'));
 });
 
+test('an image from a tool is shown to the model', async () => {
+  const camera = tool({
+    name: 'get_weather',
+    description: 'Looks out of the window.',
+    parameters: z.object({ city: z.string() }),
+    execute: () => ({ type: 'image' as const, image: PIXEL }),
+  });
+  const agent = new Agent({ name: 'Watcher', model: 'watcher', tools: [camera] });
+  const { finalOutput } = await runner.run(agent, 'Weather in Paris?');
+  assert.match(String(finalOutput), /^The tool said: /);
+  const requests = await served.sentTo('watcher');
+  assertSeen(requests.slice(-1));
+  assert.equal(requests.length, 2);
+});
+
 test('an output type is asked for as a JSON schema and parsed', async () => {
   const outputType = z.object({ name: z.string(), legs: z.number() });
   const agent = new Agent({ name: 'Writer', model: 'writer', outputType });

@@ -115,6 +115,29 @@ test('an image is shown to the model', async () => {
   assertSeen(await served.sentTo('seer'));
 });
 
+test('an image from a tool is shown to the model', async () => {
+  const camera = tool({
+    inputSchema: z.object({ city: z.string() }),
+    execute: () => PIXEL,
+    toModelOutput: ({ output }) => ({
+      type: 'content',
+      value: [
+        { type: 'file', mediaType: 'image/png', data: { type: 'data', data: output.slice(output.indexOf(',') + 1) } },
+      ],
+    }),
+  });
+  const { text } = await generateText({
+    model: openai('watcher'),
+    prompt: 'Weather in Paris?',
+    tools: { get_weather: camera },
+    stopWhen: isStepCount(3),
+  });
+  assert.match(text, /^The tool said: /);
+  const requests = await served.sentTo('watcher');
+  assertSeen(requests.slice(-1));
+  assert.equal(requests.length, 2);
+});
+
 test('an object is asked for as a JSON schema', async () => {
   const { output } = await generateText({
     model: openai('writer'),

@@ -40,6 +40,7 @@ const MODELS: Record<string, Script> = {
   caller: { agent: { call: WEATHER, thought: THOUGHT } },
   // The Agents SDK compacts with models of OpenAI's names only.
   'gpt-4.1': { agent: {} },
+  watcher: { agent: { call: WEATHER } },
   seer: { agent: {} },
   writer: { agent: { json: ANIMAL } },
   waiter: { agent: { gate: 'half' } },

@@ -19,7 +19,7 @@ type ChatRequest = {
 export function agentSteps(agent: Agent, body: Record<string, unknown>): Step[] {
   const request = body as ChatRequest;
   const { call } = agent;
-  const last = request.messages.at(-1)?.role;
+  const last = lastSaid(request)?.role;
   const offered = request.tool_choice !== 'none' && request.tools?.some((tool) => tool.function.name === call?.name);
   const steps =
     call !== undefined && offered === true && last === 'user'
@@ -48,10 +48,15 @@ function textSteps(text: string, gate: string | undefined): Step[] {
 
 function textFor(agent: Agent, request: ChatRequest): string {
   if (agent.json !== undefined && request.response_format?.type === 'json_schema') return JSON.stringify(agent.json);
-  const last = request.messages.at(-1);
+  const last = lastSaid(request);
   if (last?.role === 'tool') return `The tool said: ${plain(last.content)}`;
   const heard = request.messages.filter(({ role }) => role === 'user').map(({ content }) => plain(content));
   return `I heard: ${heard.join(' / ')}`;
+}
+
+/** What a tool has shown comes as a user's message without a word. */
+function lastSaid({ messages }: ChatRequest): Message | undefined {
+  return messages.findLast(({ role, content }) => role !== 'user' || plain(content) !== '');
 }
 
 /** The text of a message without its images. */

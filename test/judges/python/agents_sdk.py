@@ -12,6 +12,7 @@ from agents import (
     RunConfig,
     Runner,
     SQLiteSession,
+    ToolOutputImage,
     function_tool,
 )
 from openai import AsyncOpenAI, OpenAI, RateLimitError
@@ -32,6 +33,12 @@ def get_weather(city: str) -> str:
     """The weather of a city."""
     asked.append(city)
     return "18 degrees"
+
+
+@function_tool(name_override="get_weather")
+def camera(city: str) -> ToolOutputImage:
+    """Looks out of the window."""
+    return ToolOutputImage(image_url=PIXEL)
 
 
 def config(client):
@@ -114,6 +121,11 @@ async def image(run):
     equal(seen.final_output, "I heard: What is this?")
 
 
+async def image_from_a_tool(run):
+    result = await Runner.run(Agent(name="Watcher", model="watcher", tools=[camera]), "Weather?", run_config=run)
+    assert result.final_output.startswith("The tool said: "), result.final_output
+
+
 async def structured(run):
     made = await Runner.run(Agent(name="Writer", model="writer", output_type=Animal), "An animal.", run_config=run)
     equal(made.final_output, Animal(name="otter", legs=4))
@@ -136,7 +148,7 @@ async def errors(run):
 
 async def main():
     async with AsyncOpenAI(max_retries=0) as client:
-        for part in (conversation, kept_conversation, compacted, tool, background, image, structured, errors):
+        for part in (conversation, kept_conversation, compacted, tool, background, image, image_from_a_tool, structured, errors):
             await part(config(client))
 
 
