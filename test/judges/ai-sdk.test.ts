@@ -138,6 +138,27 @@ test('an image from a tool is shown to the model', async () => {
   assert.equal(requests.length, 2);
 });
 
+test('a custom tool gets its input as it was written', async () => {
+  const written: unknown[] = [];
+  const note = openai.tools.customTool({ description: 'Notes a text.', format: { type: 'text' } });
+  const { text } = await generateText({
+    model: openai('scribe'),
+    prompt: 'Note it.',
+    tools: {
+      note: {
+        ...note,
+        execute: (input: string) => {
+          written.push(input);
+          return 'noted';
+        },
+      },
+    },
+    stopWhen: isStepCount(3),
+  });
+  assert.deepEqual(written, ['It says "hello".']);
+  assert.equal(text, 'The tool said: noted');
+});
+
 test('an object is asked for as a JSON schema', async () => {
   const { output } = await generateText({
     model: openai('writer'),

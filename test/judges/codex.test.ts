@@ -12,14 +12,15 @@ import type { ChatRequest, Served } from './served.ts';
 
 /**
  * The Codex command-line client with `wire_api = "responses"`. It stores nothing and takes its reasoning from request to
- * request as encrypted content. Its tools that are more than functions are turned off: Holt refuses them.
+ * request as encrypted content. Among the tools that
+ * it offers are some of OpenAI's own, which a lenient model goes without.
  */
 
 let served: Served;
 let codex: Awaited<ReturnType<typeof findCodex>>;
 let home: string;
 before(async () => {
-  [served, codex, home] = await Promise.all([serve(), findCodex(), temporaryDirectory()]);
+  [served, codex, home] = await Promise.all([serve(['--compat', 'lenient']), findCodex(), temporaryDirectory()]);
   const call = { name: 'exec_command', arguments: { cmd: 'echo holt-$((40 + 2)) | tee -a ran.txt' } };
   await served.upstream.script('coder', { agent: { call, thought: 'A command will do.' } });
   await mkdir(join(home, 'work'));
@@ -43,9 +44,6 @@ function settings(baseURL: string): string {
   return `
 model_provider = "holt"
 check_for_update_on_startup = false
-web_search = "disabled"
-[features]
-multi_agent = false
 [analytics]
 enabled = false
 [model_providers.holt]
@@ -118,6 +116,18 @@ test('a command runs once, its output is answered, and the conversation goes on 
   assert.ok(told?.at(-1) === 'user');
   // Reasoning comes back to the model that is in the middle of it, though nothing was stored.
   assert.match(JSON.stringify(requests[1]?.messages.at(-2)), /A command will do\./);
+});
+
+test('a patch that the model writes as free text is applied', async (t) => {
+  const input = '*** Begin Patch\n*** Add File: new.txt\n+It says "hello".\n*** End Patch\n';
+  // Codex offers this tool to models that it knows.
+  const model = 'gpt-5.5';
+  await served.upstream.script(model, { agent: { call: { name: 'apply_patch', arguments: { input } } } });
+  const events = await exec(t, model, 'Write a file.');
+  if (events === undefined) return;
+  assert.equal(await readFile(join(home, 'work/new.txt'), 'utf8'), 'It says "hello".\n', JSON.stringify(events));
+  assert.match(said(events).join(), /^The tool said: .*A new\.txt/s);
+  assert.equal((await served.sentTo(model)).length, 2);
 });
 
 test('an image is shown to the model', async (t) => {

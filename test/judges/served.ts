@@ -41,6 +41,7 @@ const MODELS: Record<string, Script> = {
   // The Agents SDK compacts with models of OpenAI's names only.
   'gpt-4.1': { agent: {} },
   watcher: { agent: { call: WEATHER } },
+  scribe: { agent: { call: { name: 'note', arguments: { input: 'It says "hello".' } } } },
   seer: { agent: {} },
   writer: { agent: { json: ANIMAL } },
   waiter: { agent: { gate: 'half' } },
@@ -50,10 +51,11 @@ const MODELS: Record<string, Script> = {
   dying: { steps: [{ delta: { content: 'I was about to' } }, { end: true }] },
 };
 
-export async function serve(): Promise<Served> {
+/** @param flags of Holt's, besides the upstream */
+export async function serve(flags: string[] = []): Promise<Served> {
   const upstream = await startUpstream();
   await Promise.all(Object.entries(MODELS).map(([model, script]) => upstream.script(model, script)));
-  const holt = await spawnHolt({ flags: ['--upstream', upstream.url] });
+  const holt = await spawnHolt({ flags: ['--upstream', upstream.url, ...flags] });
   return {
     holt,
     upstream,
