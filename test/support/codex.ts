@@ -18,10 +18,21 @@ const LIMIT_MS = 300_000;
 export async function findCodex(): Promise<{ program: string } | { missing: string }> {
   if (await works()) return { program: PROGRAM };
   await rm(DIRECTORY, { recursive: true, force: true });
-  const args = ['install', '--no-save', '--prefix', DIRECTORY, `@openai/codex@${VERSION}`];
+  const args = [
+    'install',
+    '--no-save',
+    '--fetch-retries=1',
+    '--fetch-retry-mintimeout=1000',
+    '--prefix',
+    DIRECTORY,
+    `@openai/codex@${VERSION}`,
+  ];
   const made = await execute('npm', args, { env: process.env, signal: AbortSignal.timeout(LIMIT_MS) });
   if ('missing' in made) return { missing: `npm could not install codex: ${made.missing}` };
-  if (made.code !== 0) return { missing: `npm could not install codex: ${made.stderr.trim().split('\n').at(-1)}` };
+  if (made.code !== 0) {
+    const [reason = `exit code ${made.code}`] = made.stderr.split('\n').filter((line) => line.startsWith('npm error'));
+    return { missing: `npm could not install codex: ${reason}` };
+  }
   return (await works()) ? { program: PROGRAM } : { missing: 'codex does not run on this platform' };
 }
 
