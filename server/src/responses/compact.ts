@@ -16,10 +16,11 @@ import { reserveSlot } from './reserve-slot.ts';
  * stored.
  */
 
+/** Some clients carry only the sealed item on, without the messages beside it: it has to stand alone. */
 const INSTRUCTIONS = `You are given a conversation between a user and an assistant. Write a handover for an assistant
-who will go on with it and will see nothing of it but the user's own messages and your text. Keep every fact, decision,
-name, number, identifier, file path, tool result and open task that the rest of the conversation may need, and what the
-user asked for and how. Leave out pleasantries and what was superseded. Write plain text, no preamble.`;
+who will go on with it and may see nothing of it but your text. Keep what the user said and asked for, in their words
+where the wording matters, and every fact, decision, name, number, identifier, file path, tool result and open task that
+the rest of the conversation may need. Leave out pleasantries and what was superseded. Write plain text, no preamble.`;
 const REQUEST = 'Write the handover for the conversation above now.';
 
 export async function compactConversation(
