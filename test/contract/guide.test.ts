@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test';
 import OpenAI from 'openai';
 import { startHolt } from '../support/holt.ts';
 import type { TestHolt } from '../support/holt.ts';
+import { judgedFetch } from '../support/official.ts';
 
 /**
  * The programs of the background mode guide, in our own words and with the official client for Node. Nothing in them
@@ -12,12 +13,15 @@ import type { TestHolt } from '../support/holt.ts';
 
 let holt: TestHolt;
 const environment = { ...process.env };
+const { fetch } = globalThis;
 before(async () => {
   holt = await startHolt();
   process.env['OPENAI_BASE_URL'] = `${holt.url}/v1`;
   process.env['OPENAI_API_KEY'] = 'any key';
+  globalThis.fetch = judgedFetch;
 });
 after(async () => {
+  globalThis.fetch = fetch;
   process.env = environment;
   await holt.stop();
 });

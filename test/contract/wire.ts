@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type OpenAI from 'openai';
+import { judgeText } from '../support/official.ts';
 import { parseFrames } from '../support/sse.ts';
 import type { Frame } from '../support/sse.ts';
 
@@ -18,7 +19,9 @@ export type Answer = { status: number; headers: Headers; text: string };
 
 export async function call(method: string, url: string, init: RequestInit = {}): Promise<Answer> {
   const answer = await fetch(url, { method, ...init });
-  return { status: answer.status, headers: answer.headers, text: await answer.text() };
+  const text = await answer.text();
+  judgeText(text, { method, url });
+  return { status: answer.status, headers: answer.headers, text };
 }
 
 export function get(holt: Served, path: string, init?: RequestInit): Promise<Answer> {
@@ -368,6 +371,7 @@ export function parseAnswer(bytes: Buffer): RawAnswer {
     const length = Number(/^content-length: (\d+)$/im.exec(head)?.[1] ?? 0);
     answer.chunks.push(bytes.toString('utf8', at));
     answer.complete = bytes.length - at === length;
+    if (answer.complete) judgeText(answer.chunks.join(''));
     return answer;
   }
   for (;;) {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { Response } from '../../server/src/protocol/response.ts';
 import type { Witness } from '../support/history.ts';
 import { History, isTerminal } from '../support/history.ts';
+import { judgeText } from '../support/official.ts';
 import { parseFrames } from '../support/sse.ts';
 import type { Frame } from '../support/sse.ts';
 
@@ -17,6 +18,7 @@ export async function call(url: string, init?: RequestInit): Promise<Answer> {
   const body = await answer.text().catch((cause: unknown) => {
     throw new ServerGone(url, { cause });
   });
+  judgeText(body, { method: init?.method ?? 'GET', url });
   return { status: answer.status, body };
 }
 
@@ -66,7 +68,7 @@ export async function follow(
     throw error;
   }
   if (answer.status !== 200) {
-    await answer.text().catch(() => '');
+    judgeText(await answer.text().catch(() => ''), { method: init?.method ?? 'GET', url });
     return answer.status;
   }
   onId?.(answer.headers.get('x-response-id') ?? '');

@@ -10,6 +10,7 @@ import { loadConfig } from '../../server/src/config.ts';
 import type { Config } from '../../server/src/config.ts';
 import { start } from '../../server/src/main.ts';
 import type { Overrides } from '../../server/src/main.ts';
+import { judgedFetch } from './official.ts';
 
 /** Holt for a test: inside this process, where tests own its clock, or as a process of its own, to be killed. */
 
@@ -109,9 +110,9 @@ export async function spawnHolt(options: AsProcess = {}): Promise<HoltProcess> {
   };
 }
 
-/** No retries: a test wants to see the first answer. */
+/** No retries: a test wants to see the first answer. What it reads is held against the official document. */
 export function clientOf(url: string, apiKey = 'test'): OpenAI {
-  return new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0 });
+  return new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0, fetch: judgedFetch });
 }
 
 export function temporaryDirectory(): Promise<string> {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { judgeEvent } from './official.ts';
 
 /** Raw streams, byte by byte: what a client library would hide. */
 
@@ -8,14 +9,19 @@ export type Frame = {
   text: string;
 };
 
-/** The frames of a whole stream. Fails on anything that is neither a frame nor a comment. */
+/**
+ * The frames of a whole stream. Fails on anything that is neither a frame nor a comment, and on an event that is none of
+ * the official document's.
+ */
 export function parseFrames(text: string): Frame[] {
   const frames: Frame[] = [];
   for (const block of text.split('\n\n')) {
     if (block === '' || block.startsWith(':')) continue;
     const [, event, data] = /^event: (\S+)\ndata: (\{[^\n]*\})$/.exec(block) ?? [];
     assert.ok(event !== undefined && data !== undefined, `not a frame: ${JSON.stringify(block.slice(0, 200))}`);
-    frames.push({ event, data: JSON.parse(data) as Frame['data'], text: block });
+    const frame: Frame = { event, data: JSON.parse(data) as Frame['data'], text: block };
+    judgeEvent(frame.data);
+    frames.push(frame);
   }
   return frames;
 }
