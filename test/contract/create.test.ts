@@ -3,15 +3,22 @@ import { after, before, test } from 'node:test';
 import { startHolt } from '../support/holt.ts';
 import type { TestHolt } from '../support/holt.ts';
 import { startUpstream } from '../support/upstream.ts';
+import type { Upstream } from '../support/upstream.ts';
 import { EventReader, assertError, create, idIn, otter, poll, pollUntil, post, SILENT, textOf } from './wire.ts';
 
 /** `POST /v1/responses`: what is acknowledged, and what it looks like. */
 
 let holt: TestHolt;
+let upstream: Upstream;
+let relay: TestHolt;
 before(async () => {
-  holt = await startHolt();
+  [holt, upstream] = await Promise.all([startHolt(), startUpstream()]);
+  relay = await startHolt({ flags: ['--upstream', upstream.url] });
 });
-after(() => holt.stop());
+after(async () => {
+  await Promise.all([holt.stop(), relay.stop()]);
+  await upstream.stop();
+});
 
 /** Written down, not computed: every field of the wire with its default. */
 const DEFAULTS = {
@@ -112,6 +119,19 @@ test('what was asked for is echoed', async () => {
   assert.deepEqual(response.reasoning, { effort: 'high', summary: 'auto' });
 });
 
+test('an old spelling and a null description are echoed as the official types have them', async () => {
+  const schema = { type: 'object', properties: {}, additionalProperties: false };
+  const format = { type: 'json_schema', name: 'answer', schema };
+  const response = await create(relay, {
+    model: 'any',
+    input: 'Hello',
+    prompt_cache_retention: 'in-memory',
+    text: { format: { ...format, description: null, strict: null } },
+  });
+  assert.equal(response.prompt_cache_retention, 'in_memory');
+  assert.deepEqual(response.text?.format, { ...format, strict: null });
+});
+
 test('fields that are null or empty mean their defaults', async () => {
   const nulls = Object.fromEntries(
     (
@@ -198,9 +218,7 @@ test('a message may be text, a list of parts, or come without its type', async (
 });
 
 test('create answers at once though the model is silent', async () => {
-  await using upstream = await startUpstream();
   await upstream.script('slow', { headersGate: 'never', steps: [{ delta: { content: 'late' } }, { finish: 'stop' }] });
-  await using relay = await startHolt({ flags: ['--upstream', upstream.url] });
 
   const polled = await create(relay, { model: 'slow', input: 'Hello', background: true });
   assert.equal(polled.status, 'queued');

@@ -399,7 +399,7 @@ test('V33 the logprobs of the delta are the logprobs of the part', async () => {
   const vector = vectors.find(({ title }) => title.startsWith('V33'));
   const { events } = await run('V33', vector?.sends ?? []);
   const expected = [
-    { token: 'a', logprob: -0.5, bytes: [97], top_logprobs: [{ token: 'b', logprob: -1, bytes: null }] },
+    { token: 'a', logprob: -0.5, bytes: [97], top_logprobs: [{ token: 'b', logprob: -1, bytes: [98] }] },
   ];
   const delta = events.find((event) => event.type === 'response.output_text.delta');
   const part = events.find((event) => event.type === 'response.content_part.done' && event.part.type === 'output_text');

@@ -44,7 +44,16 @@ export const upstreamEvents: fc.Arbitrary<UpstreamEvent[]> = fc.array(
       weight: 1,
       arbitrary: fc.record({
         type: fc.constant('annotation' as const),
-        annotation: fc.record({ type: fc.constant('url_citation'), url: fc.webUrl() }, { noNullPrototype: true }),
+        annotation: fc.record(
+          {
+            type: fc.constant('url_citation'),
+            url: fc.webUrl(),
+            title: fc.string(),
+            start_index: fc.nat(),
+            end_index: fc.nat(),
+          },
+          { noNullPrototype: true },
+        ),
       }),
     },
     {

@@ -116,10 +116,10 @@ export type ItemStatus = z.infer<typeof itemStatus>;
 export type Logprob = {
   token: string;
   logprob: number;
-  bytes?: number[] | null;
-  top_logprobs: { token: string; logprob: number; bytes?: number[] | null }[];
+  bytes: number[];
+  top_logprobs: { token: string; logprob: number; bytes: number[] }[];
 };
-export type Annotation = { type: string; [key: string]: unknown };
+export type Annotation = { type: 'url_citation'; url: string; title: string; start_index: number; end_index: number };
 export type OutputTextPart = { type: 'output_text'; text: string; annotations: Annotation[]; logprobs: Logprob[] };
 export type RefusalPart = { type: 'refusal'; refusal: string };
 export type ReasoningTextPart = { type: 'reasoning_text'; text: string };

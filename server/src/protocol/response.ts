@@ -1,4 +1,4 @@
-import type { TextFormat } from './create-response.ts';
+import type { CreateResponseBody, TextFormat } from './create-response.ts';
 import type { OutputItem } from './items.ts';
 import type { CustomFormat, FunctionTool, ToolChoice } from './tools.ts';
 
@@ -15,12 +15,22 @@ export type Usage = {
   total_tokens: number;
 };
 
+type Reasoning = NonNullable<CreateResponseBody['reasoning']>;
+type PromptCacheRetention = '24h' | 'in_memory';
+/** A description that was null is left out, as the official type has it. */
+type EchoedFormat =
+  | Exclude<TextFormat, { type: 'json_schema' }>
+  | (Omit<Extract<TextFormat, { type: 'json_schema' }>, 'description' | 'strict'> & {
+      description?: string;
+      strict?: boolean | null;
+    });
+
 export type EchoedFunctionTool = {
   type: 'function';
   name: string;
   description: string | null;
-  parameters: FunctionTool['parameters'] | null;
-  output_schema?: FunctionTool['output_schema'];
+  parameters: NonNullable<FunctionTool['parameters']> | null;
+  output_schema?: NonNullable<FunctionTool['output_schema']> | null;
   strict: boolean;
 };
 export type EchoedCustomTool = { type: 'custom'; name: string; description?: string; format: CustomFormat };
@@ -53,15 +63,20 @@ export type Response = {
   previous_response_id: string | null;
   prompt_cache_key: string | null;
   /** Only if they were asked for. */
-  prompt_cache_options?: { ttl: string; mode: string };
-  prompt_cache_retention: string | null;
+  prompt_cache_options?: { ttl: '30m'; mode: 'implicit' | 'explicit' };
+  prompt_cache_retention: PromptCacheRetention | null;
   /** `context` and `mode` only if they were asked for. */
-  reasoning: { effort: string | null; summary: string | null; context?: string; mode?: string };
+  reasoning: {
+    effort: NonNullable<Reasoning['effort']> | null;
+    summary: NonNullable<Reasoning['summary']> | null;
+    context?: NonNullable<Reasoning['context']>;
+    mode?: string;
+  };
   safety_identifier: string | null;
   service_tier: string;
   store: boolean;
   temperature: number;
-  text: { format: TextFormat; verbosity: 'low' | 'medium' | 'high' };
+  text: { format: EchoedFormat; verbosity: 'low' | 'medium' | 'high' };
   tool_choice: ToolChoice;
   tools: EchoedTool[];
   top_logprobs: number;

@@ -1,4 +1,4 @@
-import type { CreateResponseBody } from '../protocol/create-response.ts';
+import type { CreateResponseBody, TextFormat } from '../protocol/create-response.ts';
 import type { Response } from '../protocol/response.ts';
 import { echoTools } from './echo-tools.ts';
 import type { History } from './read-history.ts';
@@ -34,13 +34,14 @@ export function initialResponse(
     previous_response_id: history.previousResponseId,
     prompt_cache_key: body.prompt_cache_key ?? null,
     ...echoCacheOptions(body.prompt_cache_options),
-    prompt_cache_retention: body.prompt_cache_retention?.replace('-', '_') ?? null,
+    prompt_cache_retention:
+      body.prompt_cache_retention === 'in-memory' ? 'in_memory' : (body.prompt_cache_retention ?? null),
     reasoning: echoReasoning(body.reasoning),
     safety_identifier: body.safety_identifier ?? null,
     service_tier: 'auto',
     store: body.store ?? true,
     temperature: body.temperature ?? 1,
-    text: { format: body.text?.format ?? { type: 'text' }, verbosity: body.text?.verbosity ?? 'medium' },
+    text: { format: echoFormat(body.text?.format ?? { type: 'text' }), verbosity: body.text?.verbosity ?? 'medium' },
     tool_choice: body.tool_choice ?? 'auto',
     tools: echoTools(body.tools ?? []),
     top_logprobs: body.top_logprobs ?? 0,
@@ -66,4 +67,14 @@ function echoReasoning(reasoning: CreateResponseBody['reasoning']): Response['re
 function echoCacheOptions(options: CreateResponseBody['prompt_cache_options']): Partial<Response> {
   if (options === null || options === undefined) return {};
   return { prompt_cache_options: { ttl: options.ttl ?? '30m', mode: options.mode ?? 'implicit' } };
+}
+
+function echoFormat(format: TextFormat): Response['text']['format'] {
+  if (format.type !== 'json_schema') return format;
+  const { description, strict, ...rest } = format;
+  return {
+    ...rest,
+    ...(typeof description === 'string' && { description }),
+    ...(strict !== undefined && { strict }),
+  };
 }

@@ -77,7 +77,8 @@ function readLogprob(value: unknown): Omit<Logprob, 'top_logprobs'> | undefined 
   if (typeof token !== 'string' || typeof logprob !== 'number') return undefined;
   const bytes = entry?.['bytes'];
   const all = asList(bytes).filter((byte) => typeof byte === 'number');
-  return { token, logprob, bytes: Array.isArray(bytes) ? all : null };
+  // Upstreams may leave them out or say null; in a Responses text part they are always there.
+  return { token, logprob, bytes: Array.isArray(bytes) ? all : [...new TextEncoder().encode(token)] };
 }
 
 /** `url_citation` in its nested form and the flat one; nothing else has a place in a Responses text part. */
