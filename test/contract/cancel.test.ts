@@ -48,7 +48,7 @@ after(async () => {
 
 const STREAMED = { background: true, stream: true };
 
-test('a queued response is cancelled and never reaches the model', async () => {
+test('A25 a queued response is cancelled and never reaches the model', async () => {
   await using small = await startHolt({
     flags: ['--upstream', upstream.url],
     configure: (config) => (config.worker.concurrency = 1),
@@ -78,7 +78,7 @@ test('a queued response is cancelled and never reaches the model', async () => {
   assert.deepEqual(await upstream.requests('cancelled in line'), []);
 });
 
-test('a running response is cancelled, and its upstream socket closes', async () => {
+test('A26 a running response is cancelled, and its upstream socket closes', async () => {
   await upstream.script('talking', [{ delta: { content: 'Once' } }, { tokens: 1_000_000, intervalMs: 5 }]);
   await upstream.script('thinking', { headersGate: 'never', steps: [] });
   await upstream.script('stalling', [{ delta: { content: 'Once' } }, { gate: 'never' }]);
@@ -86,7 +86,7 @@ test('a running response is cancelled, and its upstream socket closes', async ()
     const { id } = await create(relay, { model, input: 'Hello', background: true });
     await upstream.waitForRequest(model);
     if (model !== 'thinking') await pollUntil(relay, id, (response) => textOf(response) !== '');
-    const cancelled = responseIn(await cancel(relay, id));
+    const cancelled = responseIn(await within(10_000, cancel(relay, id), 'the answer of cancel'));
     assert.equal(cancelled.status, 'cancelled', model);
     await within(10_000, upstream.waitForClose(model), 'the upstream socket closes');
     assert.deepEqual(await poll(relay, id), cancelled, model);
@@ -121,7 +121,7 @@ test('what a cancelled response had said is kept, as incomplete', async () => {
   );
 });
 
-test('cancelling twice answers the same bytes', async () => {
+test('A27 cancelling twice answers the same bytes', async () => {
   const { id } = await create(holt, otter({ tokens: 1_000, interval_ms: 20 }, { background: true }));
   await pollUntil(holt, id, (response) => textOf(response) !== '');
   const { text } = await cancel(holt, id);
@@ -139,7 +139,7 @@ test('many cancels at once all answer the same', async () => {
   }
 });
 
-test('cancelling an ended background response changes nothing', async () => {
+test('A28 cancelling an ended background response changes nothing', async () => {
   for (const [body, status] of [
     [otter(), 'completed'],
     [otter({ fail_after: 2 }), 'failed'],
@@ -155,7 +155,7 @@ test('cancelling an ended background response changes nothing', async () => {
   }
 });
 
-test('a foreground response can not be cancelled after its end', async () => {
+test('A29 a foreground response can not be cancelled after its end', async () => {
   const { id } = await create(holt, otter());
   const { text } = await get(holt, `responses/${id}`);
   assertError(await cancel(holt, id), 400, {
@@ -167,7 +167,7 @@ test('a foreground response can not be cancelled after its end', async () => {
   assert.equal((await get(holt, `responses/${id}`)).text, text);
 });
 
-test('an unknown response can be neither cancelled nor deleted', async () => {
+test('A30 an unknown response can be neither cancelled nor deleted', async () => {
   const id = 'resp_000000000000000000000000000000000000000000000000';
   const message = `Response with id '${id}' not found.`;
   assertError(await cancel(holt, id), 404, { code: null, param: null, message });
@@ -187,7 +187,7 @@ const ACCOMPANIMENTS: Record<string, RequestInit> = {
   'a body it can not mean': { headers: { 'content-type': 'application/json' }, body: '{"force":true}' },
 };
 
-test('cancel and delete accept whatever clients send along with them', async () => {
+test('A32 cancel and delete accept whatever clients send along with them', async () => {
   for (const [what, init] of Object.entries(ACCOMPANIMENTS)) {
     const { id } = await create(holt, otter(SILENT, { background: true }));
     const url = `${holt.url}/v1/responses/${id}`;
@@ -200,7 +200,7 @@ test('cancel and delete accept whatever clients send along with them', async () 
   }
 });
 
-test('a cancelled stream ends with response.failed whose status is cancelled, live and replayed', async () => {
+test('A48 a cancelled stream ends with response.failed whose status is cancelled, live and replayed', async () => {
   const reader = await EventReader.create(holt, otter({ tokens: 1_000, interval_ms: 5 }, { background: true }));
   const seen = await reader.take(12);
   const id = idIn(seen[0]);
@@ -220,7 +220,7 @@ test('a cancelled stream ends with response.failed whose status is cancelled, li
   assert.deepEqual(await poll(holt, id), cancelled);
 });
 
-test('a cancel that races with the end leaves one end, the same everywhere', async (t) => {
+test('A31 a cancel that races with the end leaves one end, the same everywhere', async (t) => {
   const ends = new Map<string, number>();
   const script = { tokens: 5, interval_ms: 1 };
   const { length } = await streamFrames(`${holt.url}/v1/responses`, jsonRequest(otter(script, STREAMED)));
@@ -266,7 +266,7 @@ test('a poll during a cancel is running or cancelled, and after it cancelled for
 
 // ---------------------------------------------------------------- delete
 
-test('a deleted response is gone, for every verb', async () => {
+test('A58 a deleted response is gone, for every verb', async () => {
   for (const body of [otter(), otter({}, { background: true }), otter({ fail_after: 1 }, { background: true })]) {
     const { id } = await create(holt, body);
     await pollUntil(holt, id);
@@ -289,7 +289,7 @@ async function assertGone(id: string): Promise<void> {
   assertError(await remove(holt, id), 404);
 }
 
-test('deleting a response that runs or waits stops it first', async () => {
+test('A62 deleting a response that runs or waits stops it first', async () => {
   await upstream.script('deleted', [{ delta: { content: 'Once' } }, { gate: 'never' }]);
   const running = await create(relay, { model: 'deleted', input: 'Hello', background: true });
   await upstream.waitForGate('never');

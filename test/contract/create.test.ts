@@ -4,7 +4,19 @@ import { startHolt } from '../support/holt.ts';
 import type { TestHolt } from '../support/holt.ts';
 import { startUpstream } from '../support/upstream.ts';
 import type { Upstream } from '../support/upstream.ts';
-import { EventReader, assertError, create, idIn, otter, poll, pollUntil, post, SILENT, textOf } from './wire.ts';
+import {
+  EventReader,
+  assertError,
+  create,
+  idIn,
+  otter,
+  poll,
+  pollUntil,
+  post,
+  SILENT,
+  textOf,
+  within,
+} from './wire.ts';
 
 /** `POST /v1/responses`: what is acknowledged, and what it looks like. */
 
@@ -53,7 +65,7 @@ const DEFAULTS = {
   user: null,
 };
 
-test('a background response is acknowledged as queued, with every field of the wire and its default', async () => {
+test('A3 a background response is acknowledged as queued, with every field of the wire and its default', async () => {
   const metadata = { 'scripted.first_token_ms': '3600000' };
   const { id, created_at, ...rest } = await create(holt, {
     model: 'otter',
@@ -153,22 +165,23 @@ test('fields that are null or empty mean their defaults', async () => {
   }
 });
 
-test('background null is a foreground response', async () => {
+test('A7 background null is a foreground response', async () => {
   const response = await create(holt, otter({}, { background: null }));
   assert.equal(response.background, false);
   assert.equal(response.status, 'completed');
 });
 
-test('no two responses or items share an id', async () => {
+test('A4 of ten thousand responses and their items no two share an id', async () => {
   const ids = new Set<string>();
   let expected = 0;
-  for (let round = 0; round < 20; round += 1) {
+  for (let round = 0; round < 200; round += 1) {
     const made = await Promise.all(
       Array.from({ length: 50 }, (_, index) =>
-        create(holt, otter({ tokens: 1 }, index % 5 === 0 ? { background: true } : { store: false })),
+        create(holt, otter({ tokens: index % 2 }, index % 25 === 0 ? { background: true } : { store: false })),
       ),
     );
     for (const { id, output } of made) {
+      assert.match(id, /^resp_[A-Za-z0-9_-]+$/);
       for (const one of [id, ...output.map((item) => item.id ?? '')]) {
         assert.match(one, /^(resp|msg)_[A-Za-z0-9_-]+$/);
         ids.add(one);
@@ -177,9 +190,8 @@ test('no two responses or items share an id', async () => {
     }
   }
   assert.equal(ids.size, expected);
-  assert.ok(expected >= 1_000);
+  assert.ok(expected > 10_000);
 });
-
 test('a background response that must not be stored is refused, as JSON also when a stream was asked for', async () => {
   for (const stream of [false, true, null]) {
     const answer = await post(holt, otter({}, { background: true, store: false, stream }));
@@ -217,15 +229,16 @@ test('a message may be text, a list of parts, or come without its type', async (
   }
 });
 
-test('create answers at once though the model is silent', async () => {
+test('A2 create answers at once though the model is silent', async () => {
   await upstream.script('slow', { headersGate: 'never', steps: [{ delta: { content: 'late' } }, { finish: 'stop' }] });
 
-  const polled = await create(relay, { model: 'slow', input: 'Hello', background: true });
+  const body = { model: 'slow', input: 'Hello', background: true };
+  const polled = await within(10_000, create(relay, body), 'the answer of create');
   assert.equal(polled.status, 'queued');
   await upstream.waitForRequest('slow', 1);
   assert.equal((await poll(relay, polled.id)).status, 'in_progress');
 
-  const reader = await EventReader.create(relay, { model: 'slow', input: 'Hello', background: true });
+  const reader = await within(10_000, EventReader.create(relay, body), 'the head of the stream');
   const begun = await reader.take(3);
   assert.deepEqual(
     begun.map((frame) => frame.event),

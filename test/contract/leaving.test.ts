@@ -73,7 +73,7 @@ async function assertUndisturbed(
   return rest;
 }
 
-test('a stream dropped at any event resumes at its cursor with no gap and no repeat', async () => {
+test('A41 a stream dropped at any event resumes at its cursor with no gap and no repeat', async () => {
   const expected = await undisturbed();
   await Promise.all(
     expected.frames.map(async (_, index) => {
@@ -218,7 +218,7 @@ test('that a client has left is no error of the server', async () => {
   assert.deepEqual(complaints, [], 'after all the leaving above');
 });
 
-test('a reader that does not read holds up neither the run nor other readers', async () => {
+test('A49 a reader that does not read holds up neither the run nor other readers', async () => {
   const body = otter({ tokens: 30_000 }, { background: true, stream: true });
   const slow = await RawClient.open(holt);
   slow.send('POST /v1/responses HTTP/1.1', JSON.stringify(body));

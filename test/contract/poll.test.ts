@@ -49,7 +49,7 @@ async function pollToEnd(served: Served, id: string): Promise<WireResponse[]> {
   return seen;
 }
 
-test('the status goes from queued to in_progress to its end and never back', async () => {
+test('A15 the status goes from queued to in_progress to its end and never back', async () => {
   const scripts = [
     { over: {}, end: 'completed' },
     { over: { max_output_tokens: 16 }, end: 'incomplete' },
@@ -156,7 +156,7 @@ test('a response that waits for its turn is polled as queued and empty', async (
   assert.deepEqual({ status, output, usage }, { status: 'queued', output: [], usage: null });
 });
 
-test('an ended response is the same bytes at every poll', async () => {
+test('A16 an ended response is the same bytes at every poll', async () => {
   const ends = [
     otter({}, { background: true }),
     otter({ reasoning_tokens: 5 }, { background: true, stream: false }),
@@ -173,7 +173,7 @@ test('an ended response is the same bytes at every poll', async () => {
   }
 });
 
-test('a completed response has its time, its usage and only completed items', async () => {
+test('A17 a completed response has its time, its usage and only completed items', async () => {
   const { id, created_at } = await create(holt, otter({ tokens: 30, reasoning_tokens: 7 }, { background: true }));
   const response = await pollUntil(holt, id);
   assert.equal(response.status, 'completed');
@@ -199,7 +199,7 @@ test('a completed response has its time, its usage and only completed items', as
   assert.equal(usage.total_tokens, usage.input_tokens + usage.output_tokens);
 });
 
-test('a response that failed is a 200 with an error code that clients know, and keeps what it had', async () => {
+test('A19 a response that failed is a 200 with an error code that clients know, and keeps what it had', async () => {
   for (const failAfter of [0, 5]) {
     const { id } = await create(holt, otter({ tokens: 20, fail_after: failAfter }, { background: true }));
     const response = await pollUntil(holt, id);
@@ -223,7 +223,7 @@ test('what an upstream refuses becomes the error of the response, not of the pol
   assert.deepEqual([response.output, response.completed_at], [[], null]);
 });
 
-test('max_output_tokens ends a response as incomplete, with the reason and what there was', async () => {
+test('A20 max_output_tokens ends a response as incomplete, with the reason and what there was', async () => {
   const { id } = await create(holt, otter({ tokens: 100 }, { background: true, max_output_tokens: 16 }));
   for (const response of [
     await pollUntil(holt, id),
@@ -239,7 +239,7 @@ test('max_output_tokens ends a response as incomplete, with the reason and what 
   }
 });
 
-test('an unknown id is a 404 that says it', async () => {
+test('A21 an unknown id is a 404 that says it', async () => {
   const id = 'resp_000000000000000000000000000000000000000000000000';
   for (const query of [
     '',

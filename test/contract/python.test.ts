@@ -30,7 +30,7 @@ async function run(t: TestContext, program: { file: string } | { source: string 
   return runPython(python.interpreter, program, { OPENAI_BASE_URL: `${holt.url}/v1`, OPENAI_API_KEY: 'test' });
 }
 
-describe('the programs of the guide, unmodified', { concurrency: true }, () => {
+describe('A55 the programs of the guide, unmodified', { concurrency: true }, () => {
   const guide = existsSync(GUIDE) ? programsOf(readFileSync(GUIDE, 'utf8')) : undefined;
 
   function guideTest(name: string, title: string, check: (t: TestContext, source: string) => Promise<void>): void {

@@ -179,7 +179,7 @@ describe('errors are of the class that programs catch', () => {
 
 // ---------------------------------------------------------------- input items
 
-test('input items are listed over pages, in both orders', async () => {
+test('A57 input items are listed over pages, in both orders', async () => {
   const input = Array.from({ length: 45 }, (_, index) => ({ role: 'user' as const, content: `message ${index}` }));
   const { id } = await holt.client.responses.create({ ...body({ tokens: 1 }), input });
   const forwards = input.map(({ content }) => content);
@@ -292,7 +292,7 @@ test('retrieve with stream and starting_after goes on after the cursor', async (
   assert.equal(last, 'response.completed');
 });
 
-test('stream() broken off at event 10 goes on by response_id with event 11 to the same final response', async () => {
+test('A53 stream() broken off at event 10 goes on by response_id with event 11 to the same final response', async () => {
   const { client } = holt;
   const first = client.responses.stream({ ...body({ tokens: 60, interval_ms: 2 }), background: true });
   let id = '';

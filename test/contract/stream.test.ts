@@ -67,7 +67,7 @@ const KINDS: Record<string, Record<string, unknown>> = {
 
 // ---------------------------------------------------------------- the form
 
-test('a stream has the headers that clients and proxies need', async () => {
+test('A33 a stream has the headers that clients and proxies need', async () => {
   const { id } = responseOf((await streamFrames(`${holt.url}/v1/responses`, jsonRequest(KINDS['text'])))[0]);
   for (const reader of [
     await EventReader.create(holt, otter()),
@@ -173,7 +173,7 @@ function parseAnswerOrNothing(bytes: Buffer): ReturnType<typeof parseAnswer> | u
 
 // ---------------------------------------------------------------- the same for everybody
 
-test('a stream is replayed byte for byte, of every kind', async () => {
+test('A42 a stream is replayed byte for byte, of every kind', async () => {
   for (const [kind, body] of Object.entries(KINDS)) {
     const live = await createdText(body);
     const { id } = responseOf(parseFrames(live)[0]);
@@ -251,7 +251,7 @@ function assertSuffixes(live: string, found: Map<number, string>): void {
   }
 }
 
-test('fifty readers, whenever they come, see identical bytes', async () => {
+test('A45 fifty readers, whenever they come, see identical bytes', async () => {
   const first = await EventReader.create(holt, otter({ tokens: 200, interval_ms: 3 }, BACKGROUND));
   const [created] = await first.take(1);
   const readers: Promise<EventReader>[] = [];
@@ -265,7 +265,7 @@ test('fifty readers, whenever they come, see identical bytes', async () => {
   assertWholeStream(parseFrames(first.text));
 });
 
-test('a reader that comes while the response is queued, while it runs or after its end gets the whole stream', async () => {
+test('A51 a reader that comes while the response is queued, while it runs or after its end gets the whole stream', async () => {
   await using small = await startHolt({
     flags: ['--upstream', upstream.url],
     configure: (config) => (config.worker.concurrency = 1),
@@ -321,7 +321,7 @@ test('a polled text was in the stream before', async () => {
 
 // ---------------------------------------------------------------- cursors
 
-test('a stream goes on after the cursor: a table', async () => {
+test('A44 a stream goes on after the cursor: a table', async () => {
   const live = await createdText(otter({ tokens: 10 }, BACKGROUND));
   const frames = parseFrames(live);
   const id = idIn(frames[0]);
@@ -416,7 +416,7 @@ test('stream takes the spellings of a boolean, and nothing else', async () => {
 
 // ---------------------------------------------------------------- who may be streamed
 
-test('a background response created without stream is not streamed', async () => {
+test('A46 a background response created without stream is not streamed', async () => {
   for (const body of [otter(SILENT, { background: true }), otter({}, { background: true, stream: false })]) {
     const { id } = await create(holt, body);
     assertError(await get(holt, `responses/${id}?stream=true`), 400, {
@@ -429,7 +429,7 @@ test('a background response created without stream is not streamed', async () =>
   }
 });
 
-test('a foreground response is not streamed again', async () => {
+test('A47 a foreground response is not streamed again', async () => {
   const plain = await create(holt, otter());
   const streamed = idIn(parseFrames(await createdText(otter()))[0]);
   for (const id of [plain.id, streamed]) {
@@ -442,7 +442,7 @@ test('a foreground response is not streamed again', async () => {
   }
 });
 
-test('after the replay window a stream is refused, though the response is still there', async () => {
+test('A52 after the replay window a stream is refused, though the response is still there', async () => {
   const clock = new MovedClock();
   await using forgetful = await startHolt({
     configure: (config) => (config.retention.log = 120_000),
@@ -490,7 +490,7 @@ function assertObfuscation(text: string, wanted: boolean, label: string): void {
   assert.ok(deltas > 0, label);
 }
 
-test('obfuscation is off for background, on for foreground, and what is asked for wins', async () => {
+test('A40 obfuscation is off for background, on for foreground, and what is asked for wins', async () => {
   const tool = { tool_call: 'look', reasoning_tokens: 3 };
   for (const script of [{ tokens: 40, reasoning_tokens: 3 }, tool]) {
     for (const background of [true, false]) {
