@@ -4,9 +4,10 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Store } from '../../server/src/domain/ports.ts';
 import { startHolt } from '../support/holt.ts';
 import type { TestHolt } from '../support/holt.ts';
-import { parseFrames, streamFrames, streamText } from '../support/sse.ts';
+import { streamFrames, streamText } from '../support/sse.ts';
 import { startUpstream } from '../support/upstream.ts';
 import type { Upstream } from '../support/upstream.ts';
+import { raceCancels } from './race.ts';
 import {
   EventReader,
   RawClient,
@@ -221,27 +222,7 @@ test('A48 a cancelled stream ends with response.failed whose status is cancelled
 });
 
 test('A31 a cancel that races with the end leaves one end, the same everywhere', async (t) => {
-  const ends = new Map<string, number>();
-  const script = { tokens: 5, interval_ms: 1 };
-  const { length } = await streamFrames(`${holt.url}/v1/responses`, jsonRequest(otter(script, STREAMED)));
-  const round = async (patience: number): Promise<void> => {
-    const reader = await EventReader.create(holt, otter(script, { background: true }));
-    const id = idIn((await reader.take(patience))[0]);
-    const reading = reader.rest();
-    const answer = await cancel(holt, id);
-    const cancelled = responseIn(answer);
-    await reading;
-    assert.ok(cancelled.status === 'cancelled' || cancelled.status === 'completed', cancelled.status);
-    const frames = parseFrames(reader.text);
-    assertWholeStream(frames);
-    assert.deepEqual(responseOf(frames.at(-1)), cancelled);
-    assert.equal((await get(holt, `responses/${id}`)).text, answer.text);
-    assert.equal(await streamText(streamUrl(holt, id)), reader.text);
-    ends.set(cancelled.status, (ends.get(cancelled.status) ?? 0) + 1);
-  };
-  for (let rounds = 0; rounds < 320; rounds += 8) {
-    await Promise.all(Array.from({ length: 8 }, (_, index) => round(1 + ((rounds + index) % length))));
-  }
+  const ends = await raceCancels(holt, 320);
   t.diagnostic(JSON.stringify(Object.fromEntries(ends)));
   assert.deepEqual([...ends.keys()].toSorted(), ['cancelled', 'completed'], 'it was a race');
 });
