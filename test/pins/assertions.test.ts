@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { glob, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'node:test';
+import { ROOT } from '../support/holt.ts';
+
+/** The 62 assertions of the wire contract are tests with their names, each in one place. */
+
+/** Without a test, and why. */
+const OPEN: Record<number, string> = {
+  13: 'previous_response_id is not served yet',
+  14: 'previous_response_id and conversation are not served yet',
+  59: 'there are no webhooks yet',
+};
+
+test('each assertion of the contract is one test by its name', async () => {
+  const places = new Map<number, string[]>();
+  for await (const file of glob('test/**/*.test.ts', { cwd: ROOT })) {
+    const text = await readFile(join(ROOT, file), 'utf8');
+    for (const [, number] of text.matchAll(/\b(?:test|describe)\(\s*'A(\d+) /g)) {
+      places.set(Number(number), [...(places.get(Number(number)) ?? []), file]);
+    }
+  }
+  for (let number = 1; number <= 62; number += 1) {
+    const found = places.get(number) ?? [];
+    const wanted = number in OPEN ? 0 : 1;
+    assert.equal(found.length, wanted, `A${number} is in ${found.join(', ') || 'no file'} (${OPEN[number] ?? ''})`);
+    places.delete(number);
+  }
+  assert.deepEqual([...places], [], 'the contract has no such assertion');
+});
