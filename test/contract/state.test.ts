@@ -168,7 +168,7 @@ describe('previous_response_id', () => {
     assert.equal((await list('asc')).length, 43, 'what was deleted is not shown');
   });
 
-  test('with a conversation it is a 400', async () => {
+  test('A14 with a conversation it is a 400', async () => {
     const body = { model: 'm', input: 'a', previous_response_id: 'resp_1', conversation: 'conv_1' };
     assertError(await post(holt, body), 400, { code: 'invalid_value', param: 'previous_response_id' });
   });

@@ -8,8 +8,6 @@ import { ROOT } from '../support/holt.ts';
 
 /** Without a test, and why. */
 const OPEN: Record<number, string> = {
-  13: 'previous_response_id is not served yet',
-  14: 'previous_response_id and conversation are not served yet',
   59: 'there are no webhooks yet',
 };
 

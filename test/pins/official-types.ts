@@ -1,8 +1,11 @@
 import type OpenAI from 'openai';
 import type * as Responses from 'openai/resources/responses/responses';
+import type { Compaction } from '../../server/src/protocol/compaction.ts';
+import type { Conversation, DeletedConversation } from '../../server/src/protocol/conversation.ts';
 import type { CreateResponseBody } from '../../server/src/protocol/create-response.ts';
 import type { ErrorEnvelope } from '../../server/src/protocol/error-envelope.ts';
 import type { ResponseEvent } from '../../server/src/protocol/events.ts';
+import type { InputTokens } from '../../server/src/protocol/input-tokens.ts';
 import type { OutputItem } from '../../server/src/protocol/items.ts';
 import type { InputItemResource, ListPage, Model } from '../../server/src/protocol/list.ts';
 import type { Response, Usage } from '../../server/src/protocol/response.ts';
@@ -52,6 +55,17 @@ export type Checks = [
   // The ids of an empty page are null.
   Expect<Same<Differs<ListPage<Responses.ResponseItem>, OpenAI.Responses.ResponseItemList>, 'first_id' | 'last_id'>>,
   Expect<Same<Lacks<ListPage<Responses.ResponseItem>, OpenAI.Responses.ResponseItemList>, never>>,
+  Expect<Same<Conversation extends OpenAI.Conversations.Conversation ? never : Conversation, never>>,
+  Expect<
+    Same<
+      DeletedConversation extends OpenAI.Conversations.ConversationDeletedResource ? never : DeletedConversation,
+      never
+    >
+  >,
+  Expect<Same<InputTokens extends OpenAI.Responses.InputTokenCountResponse ? never : InputTokens, never>>,
+  // Its output is items as they are stored.
+  Expect<Same<Differs<Compaction, Responses.CompactedResponse>, 'output'>>,
+  Expect<Same<Lacks<Compaction, Responses.CompactedResponse>, never>>,
   Expect<Same<Model extends OpenAI.Models.Model ? never : Model, never>>,
   Expect<Same<ErrorEnvelope['error'] extends OpenAI.ErrorObject ? never : ErrorEnvelope, never>>,
 

@@ -4,7 +4,7 @@ import { startHolt } from '../../support/holt.ts';
 import type { TestHolt } from '../../support/holt.ts';
 import { SILENT, assertError, create, otter, post, responseIn } from '../wire.ts';
 
-/** The contract's assertions about `POST /v1/responses`; A2, A3, A4 and A7 are in create.test.ts. */
+/** The contract's assertions about `POST /v1/responses`; A2, A3, A4 and A7 are in create.test.ts, A14 in state.test.ts. */
 
 let holt: TestHolt;
 before(async () => {
@@ -76,6 +76,18 @@ test('A12 an unknown model is a 400 that names the field', async () => {
       code: 'model_not_found',
       param: 'model',
       message: "The requested model 'gpt-5.2' does not exist.",
+    });
+  }
+});
+
+test('A13 an unknown response to go on from is a 400 that names it', async () => {
+  const id = 'resp_000000000000000000000000000000000000000000000000';
+  for (const over of [{}, { background: true }, { stream: true }, { background: true, stream: true }]) {
+    assertError(await post(holt, otter({}, { previous_response_id: id, ...over })), 400, {
+      type: 'invalid_request_error',
+      code: 'previous_response_not_found',
+      param: 'previous_response_id',
+      message: `Previous response with id '${id}' not found.`,
     });
   }
 });
