@@ -6,6 +6,8 @@ import type { TestContext } from 'node:test';
 import { ROOT, spawnHolt } from '../support/holt.ts';
 import type { HoltProcess } from '../support/holt.ts';
 import type { Ran } from '../support/execute.ts';
+import { startJudgingProxy } from '../support/judging-proxy.ts';
+import type { JudgingProxy } from '../support/judging-proxy.ts';
 import { findPython, runPython } from '../support/python.ts';
 import type { Python } from '../support/python.ts';
 import { skipUnavailable } from '../support/unavailable.ts';
@@ -15,11 +17,16 @@ import { skipUnavailable } from '../support/unavailable.ts';
 const GUIDE = join(ROOT, '../shared/background-mode-guide.txt');
 
 let holt: HoltProcess;
+let proxy: JudgingProxy;
 let python: Python;
 before(async () => {
   [holt, python] = await Promise.all([spawnHolt(), findPython()]);
+  proxy = await startJudgingProxy(holt.url);
 });
-after(() => holt[Symbol.asyncDispose]());
+after(async () => {
+  await proxy[Symbol.asyncDispose]();
+  await holt[Symbol.asyncDispose]();
+});
 
 /** Runs a program with nothing but the two variables that the guide's reader would set. */
 async function run(t: TestContext, program: { file: string } | { source: string }): Promise<Ran | undefined> {
@@ -27,7 +34,10 @@ async function run(t: TestContext, program: { file: string } | { source: string 
     skipUnavailable(t, python.missing);
     return undefined;
   }
-  return runPython(python.interpreter, program, { OPENAI_BASE_URL: `${holt.url}/v1`, OPENAI_API_KEY: 'test' });
+  const environment = { OPENAI_BASE_URL: `${proxy.url}/v1`, OPENAI_API_KEY: 'test' };
+  const ran = await runPython(python.interpreter, program, environment);
+  assert.deepEqual(proxy.complaints, []);
+  return ran;
 }
 
 describe('A55 the programs of the guide, unmodified', { concurrency: true }, () => {

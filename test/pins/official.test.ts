@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import test from 'node:test';
 import { startHolt } from '../support/holt.ts';
+import { startJudgingProxy } from '../support/judging-proxy.ts';
 import { DOCUMENT_IS_THERE, judgeBody, judgeEvent, judgeText, judgedFetch } from '../support/official.ts';
 import { parseFrames } from '../support/sse.ts';
 import { skipUnavailable } from '../support/unavailable.ts';
@@ -59,7 +60,7 @@ test('every body and event that the tests see is held against the official docum
   assert.throws(() => parseFrames(`event: ${delta.type}\ndata: ${JSON.stringify(delta)}\n\n`), /official document/);
 });
 
-test('what the official client reads is judged on its way', async (t) => {
+test('what clients read is judged on its way', async (t) => {
   if (!DOCUMENT_IS_THERE) return skipUnavailable(t, 'the official document does not lie beside the repository');
   const server = createServer((request, response) => {
     const stream = request.url === '/v1/responses';
@@ -75,5 +76,14 @@ test('what the official client reads is judged on its way', async (t) => {
     /has no event x/,
   );
   await assert.rejects(judgedFetch(`${url}/models`), /ListModelsResponse/);
+
+  await using proxy = await startJudgingProxy(url.slice(0, -'/v1'.length));
+  const streamed = await fetch(`${proxy.url}/v1/responses`, { method: 'POST' });
+  assert.match(await streamed.text(), /^event: x\n/);
+  assert.equal(await (await fetch(`${proxy.url}/v1/models`)).text(), '{"object":"list"}');
+  const [first, second, ...more] = proxy.complaints;
+  assert.match(first ?? '', /has no event x/);
+  assert.match(second ?? '', /ListModelsResponse/);
+  assert.deepEqual(more, []);
   server.close();
 });

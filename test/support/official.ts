@@ -188,17 +188,25 @@ export const judgedFetch: typeof fetch = async (input, init) => {
 };
 
 function judgingStream(): TransformStream<Uint8Array, Uint8Array> {
-  const decoder = new TextDecoder();
-  let text = '';
+  const judge = new EventJudge();
   return new TransformStream({
     transform(bytes, controller) {
-      text += decoder.decode(bytes, { stream: true });
-      const lines = text.split('\n');
-      text = lines.pop() ?? '';
-      for (const line of lines) {
-        if (line.startsWith('data: ')) judgeEvent(JSON.parse(line.slice(6)) as { type: string });
-      }
+      judge.take(bytes);
       controller.enqueue(bytes);
     },
   });
+}
+
+/** Judges the events of a stream as its bytes come in. */
+export class EventJudge {
+  readonly #decoder = new TextDecoder();
+  #line = '';
+
+  take(bytes: Uint8Array): void {
+    const lines = (this.#line + this.#decoder.decode(bytes, { stream: true })).split('\n');
+    this.#line = lines.pop() ?? '';
+    for (const line of lines) {
+      if (line.startsWith('data: ')) judgeEvent(JSON.parse(line.slice(6)) as { type: string });
+    }
+  }
 }

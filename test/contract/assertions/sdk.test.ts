@@ -3,6 +3,7 @@ import { after, before, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { startHolt } from '../../support/holt.ts';
 import type { TestHolt } from '../../support/holt.ts';
+import { startJudgingProxy } from '../../support/judging-proxy.ts';
 import { findPython, runPython } from '../../support/python.ts';
 import { skipUnavailable } from '../../support/unavailable.ts';
 import { startUpstream } from '../../support/upstream.ts';
@@ -53,9 +54,11 @@ async function printed(t: TestContext, file: string): Promise<string | undefined
     skipUnavailable(t, python.missing);
     return undefined;
   }
-  const environment = { OPENAI_BASE_URL: `${holt.url}/v1`, OPENAI_API_KEY: 'test' };
-  const ran = await runPython(python.interpreter, { file }, environment);
+  await using proxy = await startJudgingProxy(holt.url);
+  const environment = { OPENAI_BASE_URL: `${proxy.url}/v1`, OPENAI_API_KEY: 'test' };
+  const ran = await runPython(python.interpreter, { file: `contract/python/${file}` }, environment);
   assert.equal(ran.code, 0, ran.stderr);
+  assert.deepEqual(proxy.complaints, []);
   return ran.stdout;
 }
 
@@ -106,6 +109,7 @@ test('A60 a missing or bad key is a 401, every answer says which request it was,
     named(answer);
   }
   await assertSentAway(named);
+  await assertAskedOnce();
 
   const overloaded = { status: 503, body: { error: { message: 'overloaded' } } };
   const refusal = { ...overloaded, headers: { 'x-should-retry': 'false' } };
@@ -119,6 +123,22 @@ test('A60 a missing or bad key is a 401, every answer says which request it was,
     assert.equal((await upstream.requests(model)).length, tries, model);
   }
 });
+
+async function assertAskedOnce(): Promise<void> {
+  let asked = 0;
+  const counting: typeof fetch = (input, init) => {
+    asked += 1;
+    return fetch(input, init);
+  };
+  const client = relay.client.withOptions({ maxRetries: 2, fetch: counting });
+  const quota = { message: 'You exceeded your quota', type: 'insufficient_quota', code: 'insufficient_quota' };
+  await upstream.script('spent', { reply: { status: 429, body: { error: quota } } });
+  await assert.rejects(client.responses.create({ model: 'spent', input: 'Hello' }), ({ status, headers }) => {
+    assert.deepEqual([status, headers.get('x-should-retry')], [429, 'false']);
+    return true;
+  });
+  assert.equal(asked, 1);
+}
 
 async function assertSentAway(named: (answer: Answer) => void): Promise<void> {
   await using full = await startHolt({
