@@ -40,6 +40,15 @@ test('every body and event that the tests see is held against the official docum
       'GET',
       'models',
     ],
+    ['a count without its number', { object: 'response.input_tokens' }, 'POST', 'responses/input_tokens'],
+    ['a compaction that is a Response', response, 'POST', 'responses/compact'],
+    [
+      'a conversation without its time',
+      { id: 'conv_1', object: 'conversation', metadata: {} },
+      'POST',
+      'conversations',
+    ],
+    ['an item of an unknown type', { type: 'novel', id: 'msg_1' }, 'GET', 'conversations/conv_1/items/msg_1'],
     [
       'a deletion that is none',
       { id: 'resp_1', object: 'response.deleted', deleted: true },

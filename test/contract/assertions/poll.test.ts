@@ -47,6 +47,7 @@ test('A18 only a completed response has a time of completion', async () => {
   assert.equal(typeof (await create(holt, otter())).completed_at, 'number');
 });
 
+// One after the other: a data directory belongs to one process at a time.
 test('A22 what one process has stored another one serves, also when the first was killed', async () => {
   const data = await temporaryDirectory();
   const bodies = [otter({}, { background: true }), otter(), otter({ fail_after: 3 }, { background: true })];
