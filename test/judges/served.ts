@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnHolt } from '../support/holt.ts';
 import type { HoltProcess } from '../support/holt.ts';
+import { startJudgingProxy } from '../support/judging-proxy.ts';
 import { startUpstream } from '../support/upstream.ts';
 import type { Script, Upstream } from '../support/upstream.ts';
 
@@ -56,14 +57,18 @@ export async function serve(flags: string[] = []): Promise<Served> {
   const upstream = await startUpstream();
   await Promise.all(Object.entries(MODELS).map(([model, script]) => upstream.script(model, script)));
   const holt = await spawnHolt({ flags: ['--upstream', upstream.url, ...flags] });
+  const proxy = await startJudgingProxy(holt.url);
   return {
     holt,
     upstream,
-    baseURL: `${holt.url}/v1`,
+    baseURL: `${proxy.url}/v1`,
     sentTo: async (model) => (await upstream.requests(model)).map(({ body }) => body as ChatRequest),
     [Symbol.asyncDispose]: async () => {
+      await proxy[Symbol.asyncDispose]();
       await holt.stop();
       await upstream.stop();
+      // What the clients have read is as the official document has it.
+      assert.deepEqual(proxy.complaints, []);
     },
   };
 }
