@@ -38,7 +38,7 @@ describe('what was unfinished', { concurrency: 2 }, () => {
     TIMEOUT,
     async ({ signal }) => {
       await using machine = await Machine.start(signal);
-      const script = { tokens: 20, first_token_ms: 1_000, interval_ms: 1 };
+      const script = { tokens: 20, first_token_ms: 4_000, interval_ms: 1 };
       const { history, end } = await startStream(machine.url, script, began);
       const unstreamed = await create(machine.url, script);
       await machine.restart();
