@@ -11,7 +11,12 @@ export type StoredConversation = { id: string; createdAt: number; metadata: Reco
 export type ConversationPlace = { no: number; upTo: number };
 
 /** `after` and `before` are ids of items; both are exclusive, in the order of the page. */
-export type ItemsQuery = { limit: number; order: 'asc' | 'desc'; after?: string; before?: string };
+export type ItemsQuery = {
+  limit: number;
+  order: 'asc' | 'desc';
+  after?: string | undefined;
+  before?: string | undefined;
+};
 
 export type ItemsPage =
   | { outcome: 'page'; items: Item[]; hasMore: boolean }

@@ -43,8 +43,13 @@ export function parseObject<T>(schema: z.ZodType<T>, value: unknown): { raw: obj
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw apiError('invalid_json', { reason: `expected an object, but got ${nameOf(value)}` });
   }
+  return { raw: value, body: validate(schema, value) };
+}
+
+/** What a schema makes of a value; the error of the first thing that is wrong with it names its place. */
+export function validate<T>(schema: z.ZodType<T>, value: object): T {
   const parsed = schema.safeParse(value);
-  if (parsed.success) return { raw: value, body: parsed.data };
+  if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   if (issue === undefined) throw parsed.error;
   throw toApiError(issue, [], value);

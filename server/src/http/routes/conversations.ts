@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { addItemsBody, createConversationBody, updateConversationBody } from '../../protocol/conversation.ts';
+import { includeQuery, itemsQuery } from '../../protocol/queries.ts';
 import {
   addConversationItems,
   deleteConversationItem,
@@ -14,7 +15,7 @@ import {
 } from '../../responses/conversations.ts';
 import type { AppDeps } from '../deps.ts';
 import { parseObject } from '../parse-body.ts';
-import { checkInclude, itemsQuery } from '../query.ts';
+import { readQuery } from '../query.ts';
 import type { Query } from '../query.ts';
 
 type Route = { Params: { id: string }; Querystring: Query };
@@ -37,14 +38,14 @@ export function conversationRoutes(app: FastifyInstance, { responses: deps }: Ap
   );
 
   app.post<Route>('/v1/conversations/:id/items', async ({ params, query, body, projectId }) => {
-    checkInclude(query);
+    readQuery(includeQuery, query);
     return addConversationItems(deps, projectId, params.id, parseObject(addItemsBody, body ?? {}).body.items);
   });
   app.get<Route>('/v1/conversations/:id/items', async ({ params, query, projectId }) =>
-    listConversationItems(deps, projectId, params.id, itemsQuery(query)),
+    listConversationItems(deps, projectId, params.id, readQuery(itemsQuery, query)),
   );
   app.get<ItemRoute>('/v1/conversations/:id/items/:item', async ({ params, query, projectId }) => {
-    checkInclude(query);
+    readQuery(includeQuery, query);
     return retrieveConversationItem(deps, projectId, params.id, params.item);
   });
   app.delete<ItemRoute>('/v1/conversations/:id/items/:item', async ({ params, projectId }) =>

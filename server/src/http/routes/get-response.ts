@@ -1,18 +1,17 @@
 import type { FastifyInstance } from 'fastify';
 import { apiError } from '../../domain/errors.ts';
+import { itemsQuery, retrieveQuery } from '../../protocol/queries.ts';
 import { listInputItems } from '../../responses/list-input-items.ts';
 import { resumeResponse, retrieveResponse } from '../../responses/retrieve.ts';
 import { waitForResponse } from '../../responses/wait.ts';
 import type { AppDeps } from '../deps.ts';
 import { sendEventStream } from '../event-stream.ts';
-import { booleanOf, checkInclude, integerOf, itemsQuery, secondsOf } from '../query.ts';
+import { readQuery } from '../query.ts';
 import type { Query } from '../query.ts';
 import { clientSignal, sendSnapshot, stampDuration } from '../request.ts';
 
 type Route = { Params: { id: string }; Querystring: Query };
 
-/** Proxies cut connections that are silent for longer. */
-const MAX_WAIT_SECONDS = 60;
 /** Who has waited asks again at once: the wait was the pause. */
 const POLL_AFTER_WAIT_MS = 0;
 
@@ -21,15 +20,16 @@ export function getResponseRoutes(app: FastifyInstance, deps: AppDeps): void {
   app.get<Route>('/v1/responses/:id', async (request, reply) => {
     const { query, projectId } = request;
     const { id } = request.params;
-    checkInclude(query);
-    const after = integerOf(query, 'starting_after', -1);
-    const obfuscate = booleanOf(query, 'include_obfuscation') ?? false;
-    const stream = booleanOf(query, 'stream') ?? false;
-    if (stream && query['wait'] !== undefined) {
+    const {
+      starting_after: after = -1,
+      include_obfuscation: obfuscate = false,
+      stream,
+      wait,
+    } = readQuery(retrieveQuery, query);
+    if (stream === true && wait !== undefined) {
       throw apiError('unsupported_parameter', { param: 'wait', reason: 'cannot be used with a stream' });
     }
-    const wait = secondsOf(query, 'wait', 1, MAX_WAIT_SECONDS);
-    if (!stream && wait === undefined) {
+    if (stream !== true && wait === undefined) {
       return sendSnapshot(reply, await retrieveResponse(deps.responses, projectId, id));
     }
     const signal = clientSignal(reply);
@@ -37,13 +37,13 @@ export function getResponseRoutes(app: FastifyInstance, deps: AppDeps): void {
       const snapshot = await waitForResponse(deps.responses, projectId, id, wait * 1_000, signal);
       return sendSnapshot(reply, snapshot, POLL_AFTER_WAIT_MS);
     }
-    const events = await resumeResponse(deps.responses, projectId, id, after ?? -1, signal);
+    const events = await resumeResponse(deps.responses, projectId, id, after, signal);
     stampDuration(deps.clock, request, reply);
     await sendEventStream(reply, { ...deps, events, obfuscate, signal });
     return reply;
   });
 
   app.get<Route>('/v1/responses/:id/input_items', async ({ params, query, projectId }) =>
-    listInputItems(deps.responses, projectId, params.id, itemsQuery(query)),
+    listInputItems(deps.responses, projectId, params.id, readQuery(itemsQuery, query)),
   );
 }
