@@ -13,6 +13,7 @@ import { createScriptedProvider } from './providers/scripted/provider.ts';
 import { makeSeal, secretOf } from './seal.ts';
 import { SqliteStore } from './stores/sqlite/store.ts';
 import { makeTokenizer } from './tokenizer.ts';
+import { VERSION } from './version.ts';
 import { Maintenance } from './worker/maintenance.ts';
 import { Worker } from './worker/worker.ts';
 
@@ -78,6 +79,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
     log,
     apiKey: config.apiKey,
     cors: config.server.cors,
+    version: VERSION,
     bodyLimit: config.server.body_limit,
     keepAliveMs: overrides.keepAliveMs ?? KEEP_ALIVE_MS,
     ready: () => ready && !worker.stopping,

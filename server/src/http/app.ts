@@ -16,6 +16,7 @@ import { modelRoutes } from './routes/models.ts';
 import { conversationRoutes } from './routes/conversations.ts';
 import { createResponseRoute } from './routes/create-response.ts';
 import { getResponseRoutes } from './routes/get-response.ts';
+import { openApiRoute } from './routes/openapi.ts';
 import { prepareInputRoutes } from './routes/prepare-input.ts';
 import { endResponseRoutes } from './routes/end-response.ts';
 
@@ -102,6 +103,7 @@ export function makeApp(deps: AppDeps): FastifyInstance {
     sendError(reply, apiError('unknown_url', { method: request.method, url: request.url.slice(0, 200) })),
   );
   healthRoutes(app, deps);
+  openApiRoute(app, deps);
   modelRoutes(app, deps);
   createResponseRoute(app, deps);
   prepareInputRoutes(app, deps);

@@ -12,6 +12,8 @@ export type AppDeps = {
   /** Which pages of other origins may ask. */
   cors: CorsPolicy;
   bodyLimit: number;
+  /** Of Holt. */
+  version: string;
   keepAliveMs: number;
   ready: () => boolean;
 };
