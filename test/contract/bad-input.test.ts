@@ -90,6 +90,33 @@ describe('a body that is not a JSON object is refused', () => {
   }
 });
 
+test('a type that is an object with a toString of its own is refused as any other', async () => {
+  const item = { type: { toString: true }, role: 'user', content: 'Hello' };
+  assertError(await post(holt, otter({}, { input: [item] })), 400, {
+    code: 'unsupported_value',
+    param: 'input[0].type',
+    message: /\{"toString":true\}/,
+  });
+});
+
+test('a list that is too long or too short is refused by its length, whatever is in it', async () => {
+  const { id } = JSON.parse((await post(holt, {}, {}, 'conversations')).text) as { id: string };
+  const refused = (items: unknown[]): Promise<Answer> => post(holt, { items }, {}, `conversations/${id}/items`);
+  assertError(await refused(Array(21).fill({ toString: 1 })), 400, {
+    code: 'array_above_max_length',
+    param: 'items',
+    message: /array too long\. Expected an array with maximum length 20, but got an array with length 21 instead\.$/,
+  });
+  assertError(await refused([]), 400, { code: 'array_below_min_length', param: 'items' });
+});
+
+test('null is no object, also where an empty body will do', async () => {
+  for (const path of ['conversations', 'responses/input_tokens', 'responses/compact']) {
+    assertError(await post(holt, 'null', {}, path), 400, { code: null, param: null, message: /but got null\.?\)$/ });
+  }
+  assert.equal((await post(holt, '', {}, 'conversations')).status, 200);
+});
+
 test('a JSON body is read whatever its content type says', async () => {
   const types = ['text/plain', 'application/json; charset=utf-8', 'APPLICATION/JSON', 'application/octet-stream'];
   for (const type of types) {
@@ -796,6 +823,15 @@ describe('what is no HTTP is refused with the envelope', () => {
       assertError(await sendRaw(bytes), status, { type: 'invalid_request_error' });
     });
   }
+});
+
+test('a HEAD that is too long is refused without a body', async () => {
+  const client = await RawClient.open(holt);
+  client.socket.write(`HEAD /v1/models/${'x'.repeat(20_000)} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);
+  await client.closed;
+  const text = client.bytes.toString();
+  assert.match(text, /^HTTP\/1\.1 431 /);
+  assert.equal(text.indexOf('\r\n\r\n') + 4, text.length);
 });
 
 test('a body shorter than it said, and a client that goes, harm nobody', async () => {

@@ -117,7 +117,7 @@ test('what is answered is as it says', async () => {
     const answer = await call(method, `${holt.url}${path}`, { ...init, method });
     const parsed: unknown = JSON.parse(answer.text);
     const type = answer.headers.get('content-type') ?? '';
-    assert.equal(judge(described, answer.status, type, parsed), undefined, answer.text);
+    assert.equal(judge.answer(described, answer.status, type, parsed), undefined, answer.text);
     seen.add(`${method} ${template} ${answer.status}`);
     return parsed;
   };
@@ -173,10 +173,10 @@ test('events are as it says', async () => {
   const frames = parseFrames(answer.text);
   assert.ok(frames.length > 20);
   const type = answer.headers.get('content-type') ?? '';
-  for (const { data } of frames) assert.equal(judge(described, 200, type, data), undefined);
-  assert.notEqual(judge(described, 200, type, { type: 'response.created' }), undefined);
+  for (const { data } of frames) assert.equal(judge.answer(described, 200, type, data), undefined);
+  assert.notEqual(judge.answer(described, 200, type, { type: 'response.created' }), undefined);
   assert.notEqual(
-    judge(described, 200, 'application/json', { id: responseIn(await post(holt, otter())).id }),
+    judge.answer(described, 200, 'application/json', { id: responseIn(await post(holt, otter())).id }),
     undefined,
   );
 });

@@ -17,7 +17,7 @@ import {
   urlOf,
 } from './clients.ts';
 import { Machine, readStored } from './machine.ts';
-import { Random } from './random.ts';
+import { Random } from '../support/random.ts';
 
 /**
  * A round: many clients of many kinds on one server that is killed with -9 again and again, at moments that a seed

@@ -61,6 +61,8 @@ export type HoltProcess = TestHolt & {
   kill(): Promise<void>;
   /** What it said on standard output so far. */
   output(): string;
+  /** What it said on standard error so far. */
+  errors(): string;
 };
 
 export type AsProcess = { flags?: string[]; env?: Record<string, string>; data?: string };
@@ -104,6 +106,7 @@ export async function spawnHolt(options: AsProcess = {}): Promise<HoltProcess> {
     data,
     process: child,
     output: () => output,
+    errors: () => errors,
     kill: () => end('SIGKILL'),
     stop,
     [Symbol.asyncDispose]: stop,

@@ -1,5 +1,5 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import type { ValidateFunction } from 'ajv/dist/2020.js';
+import type { ErrorObject, ValidateFunction } from 'ajv/dist/2020.js';
 
 /** Holt's own OpenAPI document, as a client reads it. */
 
@@ -51,24 +51,43 @@ export function operationsOf({ paths }: Document): Described[] {
   );
 }
 
-/** What is wrong with an answer by the document; undefined when nothing is. */
-export type Judge = (described: Described, status: number, contentType: string, body: unknown) => string | undefined;
+/** Each says what is wrong by the document; undefined when nothing is. */
+export type Judge = {
+  answer(described: Described, status: number, contentType: string, body: unknown): string | undefined;
+  /** An item may come without its type, as a message or reference; what lacks one is not judged. */
+  request(described: Described, body: unknown): string | undefined;
+};
 
 export function makeJudge(document: Document): Judge {
   const ajv = new Ajv2020({ strict: false });
   ajv.addSchema(document, 'holt');
   const compiled = new Map<string, ValidateFunction>();
-  return ({ method, path, operation }, status, contentType, body) => {
-    const type = contentType.split(';')[0] ?? '';
-    const content = operation.responses[status]?.content[type];
-    if (content === undefined) return `${method} ${path} answers no ${status} of type ${type}`;
-    const place = ['paths', path, method.toLowerCase(), 'responses', String(status), 'content', type, 'schema'];
+  const validatorAt = (place: readonly string[]): ValidateFunction => {
     const pointer = place.map((key) => encodeURIComponent(key.replaceAll('~', '~0').replaceAll('/', '~1'))).join('/');
-    let validate = compiled.get(pointer);
-    if (validate === undefined) {
-      validate = ajv.compile({ $ref: `holt#/${pointer}` });
-      compiled.set(pointer, validate);
-    }
-    return validate(body) ? undefined : `${method} ${path} ${status}: ${ajv.errorsText(validate.errors)}`;
+    const validate = compiled.get(pointer) ?? ajv.compile({ $ref: `holt#/${pointer}` });
+    compiled.set(pointer, validate);
+    return validate;
   };
+  return {
+    answer: ({ method, path, operation }, status, contentType, body) => {
+      const type = contentType.split(';')[0] ?? '';
+      if (operation.responses[status]?.content[type] === undefined) {
+        return `${method} ${path} answers no ${status} of type ${type}`;
+      }
+      const place = ['paths', path, method.toLowerCase(), 'responses', String(status), 'content', type, 'schema'];
+      const validate = validatorAt(place);
+      return validate(body) ? undefined : `${method} ${path} ${status}: ${ajv.errorsText(validate.errors)}`;
+    },
+    request: ({ method, path, operation }, body) => {
+      if (operation.requestBody === undefined) return undefined;
+      const place = ['paths', path, method.toLowerCase(), 'requestBody', 'content', 'application/json', 'schema'];
+      const validate = validatorAt(place);
+      if (validate(body) || validate.errors?.some(isOfType) === true) return undefined;
+      return `the body of ${method} ${path}: ${ajv.errorsText(validate.errors)}`;
+    },
+  };
+}
+
+function isOfType({ instancePath, params }: ErrorObject): boolean {
+  return params['missingProperty'] === 'type' || instancePath.endsWith('/type');
 }

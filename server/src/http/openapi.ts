@@ -6,8 +6,10 @@ import type { Operation } from './api.ts';
 
 /** The table of routes -> OpenAPI 3.1. The schemas are those that check the requests, so the two can't differ. */
 
-/** Of every route: what can't be read, what may not be asked, and what goes wrong here. */
-const EVERYWHERE = [400, 401, 403, 500, 503];
+/** What can't be read as a request. */
+const EVERYWHERE = [400, 431];
+/** Of every route with a key: what may not be asked, and what goes wrong here. */
+const BEHIND_KEY = [401, 403, 500, 503];
 const WITH_BODY = [413];
 
 type Json = Record<string, unknown>;
@@ -102,7 +104,7 @@ function answersOf(operation: Operation): Json {
       content: { ...content, 'text/event-stream': { schema } },
     });
   }
-  const errors = operation.public === true ? [] : [...EVERYWHERE, ...(operation.errors ?? [])];
+  const errors = [...EVERYWHERE, ...(operation.public === true ? [] : BEHIND_KEY), ...(operation.errors ?? [])];
   if (operation.method !== 'get') errors.push(...WITH_BODY);
   for (const status of errors) {
     found.set(status, { description: descriptionOf(status), content: jsonOf(answers.errorAnswer) });

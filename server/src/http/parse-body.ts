@@ -130,14 +130,14 @@ function expectation(issue: Issue | undefined): string {
 function outOfRange(issue: Extract<Issue, { code: 'too_small' | 'too_big' }>, param: string, got: unknown): ApiError {
   const low = issue.code === 'too_small';
   const bound = String(low ? issue.minimum : issue.maximum);
-  if (issue.origin === 'string') {
-    const length = String(got).length;
-    const code = low ? 'string_below_min_length' : 'string_above_max_length';
-    const side = low ? 'too short. Expected a string with minimum' : 'too long. Expected a string with maximum';
+  const { origin } = issue;
+  if (origin === 'string' || origin === 'array') {
+    const length = Array.isArray(got) ? got.length : String(got).length;
+    const [code, side, most] = low ? ['below_min', 'short', 'minimum'] : ['above_max', 'long', 'maximum'];
     return apiError('out_of_range', {
       param,
-      code,
-      reason: `string ${side} length ${bound}, but got a string with length ${length} instead.`,
+      code: `${origin}_${code}_length`,
+      reason: `${origin} too ${side}. Expected ${article(origin)} with ${most} length ${bound}, but got ${article(origin)} with length ${length} instead.`,
     });
   }
   const kind = DECIMALS.has(param) ? 'decimal' : 'integer';
@@ -166,7 +166,12 @@ function at(root: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 function quoted(values: readonly unknown[]): string {
-  return values.map((value) => `'${String(value).slice(0, 64)}'`).join(', ');
+  return values.map((value) => `'${shown(value).slice(0, 64)}'`).join(', ');
+}
+
+/** As JSON, since an object of a client may have a `toString` that is no function. */
+function shown(value: unknown): string {
+  return typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
 }
 
 function article(expected: string): string {

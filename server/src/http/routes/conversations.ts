@@ -23,23 +23,23 @@ type ItemRoute = { Params: { id: string; item: string }; Querystring: Query };
 
 /** `/v1/conversations` and what is below it */
 export function conversationRoutes(app: FastifyInstance, { responses: deps }: AppDeps): void {
-  app.post('/v1/conversations', async ({ body, projectId }) => {
-    const { metadata, items } = parseObject(createConversationBody, body ?? {}).body;
+  app.post('/v1/conversations', async ({ body = {}, projectId }) => {
+    const { metadata, items } = parseObject(createConversationBody, body).body;
     return createConversation(deps, projectId, metadata ?? {}, items ?? []);
   });
   app.get<Route>('/v1/conversations/:id', async ({ params, projectId }) =>
     retrieveConversation(deps, projectId, params.id),
   );
-  app.post<Route>('/v1/conversations/:id', async ({ params, body, projectId }) =>
-    updateConversation(deps, projectId, params.id, parseObject(updateConversationBody, body ?? {}).body.metadata),
+  app.post<Route>('/v1/conversations/:id', async ({ params, body = {}, projectId }) =>
+    updateConversation(deps, projectId, params.id, parseObject(updateConversationBody, body).body.metadata),
   );
   app.delete<Route>('/v1/conversations/:id', async ({ params, projectId }) =>
     deleteConversation(deps, projectId, params.id),
   );
 
-  app.post<Route>('/v1/conversations/:id/items', async ({ params, query, body, projectId }) => {
+  app.post<Route>('/v1/conversations/:id/items', async ({ params, query, body = {}, projectId }) => {
     readQuery(includeQuery, query);
-    return addConversationItems(deps, projectId, params.id, parseObject(addItemsBody, body ?? {}).body.items);
+    return addConversationItems(deps, projectId, params.id, parseObject(addItemsBody, body).body.items);
   });
   app.get<Route>('/v1/conversations/:id/items', async ({ params, query, projectId }) =>
     listConversationItems(deps, projectId, params.id, readQuery(itemsQuery, query)),

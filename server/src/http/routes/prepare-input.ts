@@ -14,14 +14,14 @@ export function prepareInputRoutes(app: FastifyInstance, deps: AppDeps): void {
   const { log, settings } = deps.responses;
   const { strict } = settings;
   app.post('/v1/responses/input_tokens', async (request, reply) => {
-    const { raw, body } = parseObject(countTokensBody, request.body ?? {});
+    const { raw, body } = parseObject(countTokensBody, request.body === undefined ? {} : request.body);
     checkKeys(raw, countTokensBody.shape, strict, log);
     const counted = await countInputTokens(deps.responses, request.projectId, body, clientSignal(reply));
     nameDropped(reply, counted.dropped);
     return counted.inputTokens;
   });
   app.post('/v1/responses/compact', async (request, reply) => {
-    const { raw, body } = parseObject(compactBody, request.body ?? {});
+    const { raw, body } = parseObject(compactBody, request.body === undefined ? {} : request.body);
     checkKeys(raw, compactBody.shape, strict, log);
     return compactConversation(deps.responses, request.projectId, body, clientSignal(reply));
   });
