@@ -102,7 +102,7 @@ test('a type that is an object with a toString of its own is refused as any othe
 test('a list that is too long or too short is refused by its length, whatever is in it', async () => {
   const { id } = JSON.parse((await post(holt, {}, {}, 'conversations')).text) as { id: string };
   const refused = (items: unknown[]): Promise<Answer> => post(holt, { items }, {}, `conversations/${id}/items`);
-  assertError(await refused(Array(21).fill({ toString: 1 })), 400, {
+  assertError(await refused(Array.from({ length: 21 }, () => ({ toString: 1 }))), 400, {
     code: 'array_above_max_length',
     param: 'items',
     message: /array too long\. Expected an array with maximum length 20, but got an array with length 21 instead\.$/,

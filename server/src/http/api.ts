@@ -6,6 +6,7 @@ import { createResponseBody } from '../protocol/create-response.ts';
 import { countTokensBody } from '../protocol/input-tokens.ts';
 import { requestItem } from '../protocol/items.ts';
 import { includeQuery, itemsQuery, retrieveQuery } from '../protocol/queries.ts';
+import { tool } from '../protocol/tools.ts';
 
 /** The API as a table: every route with the schemas that check its requests. A test holds it against the routes. */
 
@@ -37,6 +38,7 @@ export const NAMED: Record<string, z.ZodType> = {
   UpdateConversation: updateConversationBody,
   AddItems: addItemsBody,
   RequestItem: requestItem,
+  Tool: tool,
   Response: answers.responseAnswer,
   Event: answers.eventAnswer,
   DeletedResponse: answers.deletedResponseAnswer,
