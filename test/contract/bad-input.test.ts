@@ -825,6 +825,12 @@ describe('what is no HTTP is refused with the envelope', () => {
   }
 });
 
+test('a URL that can not be decoded is quoted in part', async () => {
+  const answer = await call('GET', `${holt.url}/v1/responses/%zz?x=${'y'.repeat(5_000)}`);
+  assertError(answer, 400, { code: null, message: /^The request could not be read: / });
+  assert.ok(answer.text.length < 500, answer.text);
+});
+
 test('a HEAD that is too long is refused without a body', async () => {
   const client = await RawClient.open(holt);
   client.socket.write(`HEAD /v1/models/${'x'.repeat(20_000)} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);

@@ -11,7 +11,9 @@ export function toApiErrorAt(error: unknown, requestId: string, bodyLimit: numbe
   const status = error instanceof Error && 'statusCode' in error ? error.statusCode : undefined;
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return apiError('request_too_large', { limit: bodyLimit });
   if (typeof status === 'number' && status >= 400 && status < 500) {
-    return apiError('malformed_request', { reason: error instanceof Error ? error.message : '', cause: error });
+    // It may quote the URL, which is as long as a client likes.
+    const reason = error instanceof Error ? error.message.slice(0, 200) : '';
+    return apiError('malformed_request', { reason, cause: error });
   }
   return apiError('server_error', { request_id: requestId, cause: error });
 }

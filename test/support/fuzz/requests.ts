@@ -2,7 +2,7 @@ import type { Described, Document, JsonSchema, Parameter } from '../openapi.ts';
 import { operationsOf } from '../openapi.ts';
 import { Random } from '../random.ts';
 import { KEYS, MODELS, toJson, Values } from './values.ts';
-import type { Pool } from './values.ts';
+import type { Pool } from './pool.ts';
 
 /** Requests for every route of a document: right ones, nearly right ones, and nonsense. */
 

@@ -10,8 +10,8 @@ export type FuzzAnswer = {
   contentType: string;
   requestId: string;
   body: Buffer;
-  /** The client left before the end. */
-  left: boolean;
+  /** `left`: the client went before the end. `cut`: the server did. */
+  end: 'whole' | 'left' | 'cut';
 };
 
 /** Everything is answered long before, ms. */
@@ -35,14 +35,16 @@ export class FuzzClient implements Disposable {
     request.once('response', (answer) => {
       if (leaves) {
         request.destroy();
-        resolve(answerOf(answer, [], true));
+        resolve(answerOf(answer, [], 'left'));
         return;
       }
       const chunks: Buffer[] = [];
       answer.on('data', (chunk: Buffer) => chunks.push(chunk));
-      answer.once('error', reject);
+      answer.once('error', () => {
+        resolve(answerOf(answer, chunks, 'cut'));
+      });
       answer.once('end', () => {
-        resolve(answerOf(answer, chunks, false));
+        resolve(answerOf(answer, chunks, 'whole'));
       });
     });
     request.end(body);
@@ -61,12 +63,12 @@ function decoded(bytes: Buffer, encoding: string | undefined): Buffer {
   return decode(bytes);
 }
 
-function answerOf(answer: IncomingMessage, chunks: readonly Buffer[], left: boolean): FuzzAnswer {
+function answerOf(answer: IncomingMessage, chunks: readonly Buffer[], end: FuzzAnswer['end']): FuzzAnswer {
   return {
     status: answer.statusCode ?? 0,
     contentType: answer.headers['content-type'] ?? '',
     requestId: String(answer.headers['x-request-id'] ?? ''),
-    body: decoded(Buffer.concat(chunks), answer.headers['content-encoding']),
-    left,
+    body: end === 'cut' ? Buffer.concat(chunks) : decoded(Buffer.concat(chunks), answer.headers['content-encoding']),
+    end,
   };
 }

@@ -1,15 +1,8 @@
 import type { Document, JsonSchema } from '../openapi.ts';
+import type { Pool } from './pool.ts';
 import type { Random } from '../random.ts';
 
 /** Values that a schema allows, and values that nobody expects. */
-
-/** Ids that were seen in answers, for requests that name what is there. */
-export type Pool = {
-  responses: string[];
-  conversations: string[];
-  items: string[];
-  conversationItems: [conversation: string, item: string][];
-};
 
 /** A number that JSON can write and no double can hold; `toJson` puts the digits in its place. */
 const HUGE = '@huge@';
@@ -40,6 +33,7 @@ export const KEYS = [
   'n',
   'ключ',
   '\u0000',
+  'k'.repeat(3_000),
 ] as const;
 
 const SCALARS = [

@@ -1,0 +1,43 @@
+/** Ids that were seen in answers, for requests that name what is there. */
+
+/** Forgets at random beyond this, so that histories stay short. */
+const MOST = 60;
+
+export class Pool {
+  readonly responses: string[] = [];
+  readonly conversations: string[] = [];
+  readonly items: string[] = [];
+  conversationItems: [conversation: string, item: string][] = [];
+
+  /** @param n of the request, decides what is forgotten; of what was deleted one in ten is kept */
+  collect(target: string, json: unknown, n: number): void {
+    if (typeof json !== 'object' || json === null) return;
+    const { id, deleted, store, data, output } = json as Record<string, unknown>;
+    if (typeof id === 'string' && store !== false) {
+      if (deleted === true && n % 10 !== 0) this.#forget(id);
+      else if (id.startsWith('resp_')) keep(this.responses, id, n);
+      else if (id.startsWith('conv_')) keep(this.conversations, id, n);
+    }
+    const conversation = /^\/v1\/conversations\/(\w+)\/items/.exec(target)?.[1];
+    for (const item of [data, output].flat()) {
+      const itemId = (item as { id?: unknown } | null | undefined)?.id;
+      if (typeof itemId !== 'string') continue;
+      keep(this.items, itemId, n);
+      if (conversation !== undefined) keep(this.conversationItems, [conversation, itemId], n);
+    }
+  }
+
+  #forget(id: string): void {
+    for (const list of [this.responses, this.conversations]) {
+      const place = list.indexOf(id);
+      if (place >= 0) list.splice(place, 1);
+    }
+    this.conversationItems = this.conversationItems.filter(([conversation]) => conversation !== id);
+  }
+}
+
+function keep<T>(list: T[], id: T, n: number): void {
+  if (list.includes(id)) return;
+  if (list.length < MOST) list.push(id);
+  else list[n % MOST] = id;
+}
