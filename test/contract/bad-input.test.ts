@@ -696,7 +696,7 @@ test('an unknown URL or method is a 404 with the envelope', async () => {
     ['POST', '/v1/embeddings'],
     ['GET', '/v1/conversations'],
     ['DELETE', '/v1/models/otter'],
-    ['OPTIONS', '/v1/responses'],
+    ['OPTIONS', '/v1/nothing'],
     ['GET', '/V1/responses/x'],
     ['GET', '//v1/models'],
   ] as const) {

@@ -170,18 +170,26 @@ test('it is off unless it is asked for', async () => {
       assert.deepEqual(corsHeaders(answer), []);
       assert.doesNotMatch(answer.headers.get('vary') ?? '', /Origin/);
     }
-    assertError(await preflight(off, '/v1/responses', { origin }), origin === PAGE ? 403 : 404);
+    const asked = await preflight(off, '/v1/responses', { origin });
+    if (origin === PAGE) assertError(asked, 403);
+    else assert.deepEqual([asked.status, corsHeaders(asked)], [204, []]);
   }
 });
 
-test('OPTIONS that is no preflight is a method that is not served', async () => {
+test('OPTIONS that is no preflight says what may be done with the URL', async () => {
   for (const headers of [{}, { origin: PAGE }, { 'access-control-request-method': 'GET' }] as Record<
     string,
     string
   >[]) {
-    for (const path of ['/v1/responses', '/v1/nothing']) {
-      assertError(await call('OPTIONS', open.url + path, { headers }), 404, { code: 'unknown_url' });
+    for (const [path, allowed] of [
+      ['/v1/responses', 'POST, OPTIONS'],
+      ['/v1/responses/resp_1', 'GET, HEAD, DELETE, OPTIONS'],
+      ['/v1/models/a/b', 'GET, HEAD, OPTIONS'],
+    ] as const) {
+      const answer = await call('OPTIONS', open.url + path, { headers });
+      assert.deepEqual([answer.status, answer.headers.get('allow'), answer.text], [204, allowed, '']);
     }
+    assertError(await call('OPTIONS', `${open.url}/v1/nothing`, { headers }), 404, { code: 'unknown_url' });
     assertError(await call('OPTIONS', `${locked.url}/v1/responses`, { headers }), 401);
   }
 });

@@ -119,7 +119,7 @@ function check(request: FuzzRequest, answer: FuzzAnswer, judge: Judge): unknown 
   const { status, contentType, body } = answer;
   assert.ok(status >= 200 && status < 500, 'no failure of the server');
   assert.match(answer.requestId, /^req_/);
-  if (answer.end !== 'whole' || request.method === 'HEAD') return undefined;
+  if (answer.end !== 'whole' || request.method === 'HEAD' || answer.status === 204) return undefined;
   const text = new TextDecoder('utf-8', { fatal: true }).decode(body);
   if (contentType.startsWith('text/event-stream')) return checkStream(request, text, judge);
   assert.match(contentType, /^application\/json/);

@@ -4,6 +4,7 @@ import Fastify from 'fastify';
 import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { apiError } from '../domain/errors.ts';
 import type { Ids } from '../domain/ports.ts';
+import { withAllowedMethods } from './allowed-methods.ts';
 import { makeAuthenticate } from './authenticate.ts';
 import { makeCompress } from './compress.ts';
 import { addCorsHeaders, answerPreflight } from './cors.ts';
@@ -102,14 +103,16 @@ export function makeApp(deps: AppDeps): FastifyInstance {
   app.setNotFoundHandler((request, reply) =>
     sendError(reply, apiError('unknown_url', { method: request.method, url: request.url.slice(0, 200) })),
   );
-  healthRoutes(app, deps);
-  openApiRoute(app, deps);
-  modelRoutes(app, deps);
-  createResponseRoute(app, deps);
-  prepareInputRoutes(app, deps);
-  getResponseRoutes(app, deps);
-  conversationRoutes(app, deps);
-  endResponseRoutes(app, deps);
+  withAllowedMethods(app, () => {
+    healthRoutes(app, deps);
+    openApiRoute(app, deps);
+    modelRoutes(app, deps);
+    createResponseRoute(app, deps);
+    prepareInputRoutes(app, deps);
+    getResponseRoutes(app, deps);
+    conversationRoutes(app, deps);
+    endResponseRoutes(app, deps);
+  });
   return app;
 }
 
