@@ -136,3 +136,10 @@ test('an error always has the four keys', () => {
     },
   });
 });
+
+test('what a client has sent is not thrown back at length', () => {
+  const { message } = apiError('response_not_found', { id: 'x'.repeat(16_000) });
+  assert.equal(message, `Response with id '${'x'.repeat(256)}…' not found.`);
+  const long = 'why '.repeat(1_000);
+  assert.equal(apiError('upstream_rejected', { message: long }).message, long);
+});

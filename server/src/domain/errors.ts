@@ -348,7 +348,8 @@ export class ApiError extends Error {
     const param = args.param ?? row.param ?? null;
     const message = row.message.replaceAll(/\{(\w+)\}/g, (_, key: string) => {
       const value = key === 'param' ? param : args[key];
-      return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
+      if (typeof value !== 'string' && typeof value !== 'number') return '';
+      return SENTENCES.has(key) ? String(value) : shorten(String(value));
     });
     super(message, args.cause === undefined ? undefined : { cause: args.cause });
     this.row = name;
@@ -362,6 +363,15 @@ export class ApiError extends Error {
 
 function isRetriedByClients(status: number): boolean {
   return status === 408 || status === 409 || status === 429 || status >= 500;
+}
+
+/** Ours, or an upstream's, which is bounded where it is read; all else may be whatever a client has sent. */
+const SENTENCES: ReadonlySet<string> = new Set(['message', 'reason']);
+/** Longer than any id or name of ours. */
+const QUOTED = 256;
+
+function shorten(text: string): string {
+  return text.length > QUOTED ? `${text.slice(0, QUOTED)}…` : text;
 }
 
 /** @param args fills the `{placeholders}` of the row's message */
