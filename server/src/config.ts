@@ -70,6 +70,9 @@ const fileSchema = z.strictObject({
   limits: z
     .strictObject({ output_bytes: size.default(8 * 1024 * 1024), foreground_wait: duration.default(10_000) })
     .prefault({}),
+  webhooks: z
+    .strictObject({ allow_http: z.boolean().default(false), allow_private: z.boolean().default(false) })
+    .prefault({}),
   providers: z.record(z.string().regex(/^[\w-]+$/), providerSchema).default({}),
   models: z.record(z.string().min(1), modelSchema).default({}),
 });

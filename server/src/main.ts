@@ -14,6 +14,9 @@ import { makeSeal, secretOf } from './seal.ts';
 import { SqliteStore } from './stores/sqlite/store.ts';
 import { makeTokenizer } from './tokenizer.ts';
 import { VERSION } from './version.ts';
+import { Deliveries } from './webhooks/deliveries.ts';
+import type { Lookup } from './webhooks/guard.ts';
+import { Sender } from './webhooks/send.ts';
 import { Maintenance } from './worker/maintenance.ts';
 import { Worker } from './worker/worker.ts';
 
@@ -25,6 +28,8 @@ export type Overrides = {
   random?: Random;
   log?: Log;
   keepAliveMs?: number;
+  /** Finds the addresses of webhook endpoints. */
+  lookup?: Lookup;
   /** Puts something around the store, such as a fault. */
   wrapStore?: (store: Store) => Store;
 };
@@ -59,8 +64,12 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
   const hints = new LocalHints(clock);
   const [newest, ...older] = config.secrets;
   const seal = makeSeal(newest === undefined ? [await secretOf(config.store.data)] : [newest, ...older]);
+  const random = overrides.random ?? Math.random;
+  const { allow_http, allow_private } = config.webhooks;
+  const sender = new Sender({ http: allow_http, private: allow_private }, clock, overrides.lookup);
+  const webhooks = new Deliveries({ store, clock, ids, random, log, sender });
   const worker = new Worker(
-    { store, hints, models, seal, clock, ids, random: overrides.random ?? Math.random, log },
+    { store, hints, models, seal, clock, ids, random, log, webhooks },
     {
       concurrency: config.worker.concurrency,
       maxAttempts: config.recovery.max_attempts,
@@ -93,6 +102,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
       clock,
       ids,
       log,
+      webhooks,
       settings: {
         strict: config.server.strict,
         queueMax: config.queue.max,
@@ -108,6 +118,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
   async function stop(): Promise<void> {
     await maintenance.stop();
     await worker.stop();
+    await webhooks.stop();
     await app.close();
     await Promise.all([...providers.values()].map((provider) => provider.close()));
     await store.close();
@@ -121,6 +132,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
     throw error;
   }
   ready = true;
+  webhooks.start();
   const { port } = app.server.address() as AddressInfo; // a TCP server that listens
   const host = config.server.host.includes(':') ? `[${config.server.host}]` : config.server.host;
   return { url: `http://${host}:${port}`, stop };

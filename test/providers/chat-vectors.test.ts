@@ -440,5 +440,11 @@ function countingIds(): Ids {
     count += 1;
     return `${prefix}_${String(count).padStart(3, '0')}`;
   };
-  return { response: () => next('resp'), item: next, request: () => next('req'), worker: () => next('worker') };
+  return {
+    response: () => next('resp'),
+    item: next,
+    request: () => next('req'),
+    worker: () => next('worker'),
+    webhookSecret: () => next('whsec'),
+  };
 }

@@ -54,6 +54,7 @@ function endOf(status: End['status'] = 'completed', doneAt = NOW): End {
     snapshot: bytes(`{"status":"${status}","output":[]}`),
     doneAt,
     logExpiresAt: doneAt + 600_000,
+    eventId: null,
     outputIds: [],
     turn: [],
   };

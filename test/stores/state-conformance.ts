@@ -41,6 +41,7 @@ function endOf(output: Item[], over: Partial<End> = {}): End {
     snapshot: new TextEncoder().encode(JSON.stringify({ output })),
     doneAt: NOW,
     logExpiresAt: NOW + DAY,
+    eventId: null,
     outputIds: output.map(({ id }) => id),
     turn: [],
     ...over,

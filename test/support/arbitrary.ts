@@ -86,6 +86,7 @@ export function countingIds(): Ids {
     item: next,
     request: () => next('req'),
     worker: () => next('worker'),
+    webhookSecret: () => next('whsec'),
   };
 }
 

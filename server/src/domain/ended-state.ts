@@ -11,7 +11,7 @@ export function endedState(
   response: Response,
   status: EndStatus,
   inputItems: readonly Item[],
-): Omit<End, 'doneAt' | 'logExpiresAt'> {
+): Omit<End, 'doneAt' | 'logExpiresAt' | 'eventId'> {
   const answered = status === 'completed' || status === 'incomplete';
   return {
     status,

@@ -249,6 +249,31 @@ export const ERRORS = {
     message: 'Encrypted content cannot be requested for persisted responses',
   },
   cancel_synchronous: { status: 400, type: invalid, code: null, message: 'Cannot cancel a synchronous response.' },
+  webhook_endpoint_not_found: {
+    status: 404,
+    type: invalid,
+    code: null,
+    message: "Webhook endpoint with id '{id}' not found.",
+  },
+  webhook_delivery_not_found: {
+    status: 404,
+    type: invalid,
+    code: null,
+    message: "Delivery with id '{id}' not found at webhook endpoint '{endpoint}'.",
+  },
+  webhook_endpoint_unreachable: {
+    status: 400,
+    type: invalid,
+    code: 'webhook_endpoint_unreachable',
+    param: 'url',
+    message: 'The webhook endpoint gave no answer: {reason}',
+  },
+  webhook_endpoint_disabled: {
+    status: 400,
+    type: invalid,
+    code: 'webhook_endpoint_disabled',
+    message: 'Nothing is sent to this webhook endpoint, because {reason}. An update enables it again.',
+  },
   item_not_found: {
     status: 400,
     type: invalid,

@@ -9,6 +9,7 @@ import type { ConversationPlace, Item, StateStore } from './state-store.ts';
 import type { EndStatus } from './status.ts';
 import type { Unserved } from './unserved.ts';
 import type { UpstreamEvent } from './upstream-event.ts';
+import type { WebhookStore } from './webhook-store.ts';
 
 /** Wall time and timers, so that tests own them. */
 export interface Clock {
@@ -27,9 +28,11 @@ export interface Ids {
   /** `resp_` + 12 hex of `createdAt` (ms) + `00` + 36 hex random: ids sort by time (design.md §5). */
   response(createdAt: number): string;
   /** `<prefix>_` + 48 hex random. */
-  item(prefix: 'msg' | 'fc' | 'ctc' | 'rs' | 'call' | 'conv' | 'cmp'): string;
+  item(prefix: 'msg' | 'fc' | 'ctc' | 'rs' | 'call' | 'conv' | 'cmp' | 'evt' | 'whe'): string;
   request(): string;
   worker(): string;
+  /** What webhooks are signed with: `whsec_` + base64 of 32 random bytes. */
+  webhookSecret(): string;
 }
 
 /** In [0, 1), for jitter. */
@@ -161,6 +164,8 @@ export type End = {
   outputIds: string[];
   /** What is added to its conversation: input and output, or nothing when it failed or was cancelled. */
   turn: Item[];
+  /** Of the event that webhooks tell; null when its end is nobody's business, as it is to be deleted. */
+  eventId: string | null;
 };
 export type Append = { no: number; chunk: Chunk; end?: End };
 
@@ -170,7 +175,7 @@ export type SweepResult = { expired: number; logs: number; purged: number };
  * Record, queue and log in one (design.md §5-§9). Every verb is one transaction and is acknowledged when it is
  * durable; a verb that throws `StoreUnavailable` may or may not have happened. An append is a compare-and-swap on `n`.
  */
-export interface Store extends StateStore {
+export interface Store extends StateStore, WebhookStore {
   /**
    * The row and chunk 0, both or neither; any other outcome leaves nothing. `queueMax` counts only for an unowned row.
    * `conversation_locked`: an unfinished response holds it, or it is not as it was read any more.
@@ -180,7 +185,10 @@ export interface Store extends StateStore {
     queueMax: number,
   ): Promise<{ outcome: 'created'; no: number } | { outcome: 'queue_full' } | { outcome: 'conversation_locked' }>;
   /** A foreground response, which has no log: row, input and snapshot, once it has ended. */
-  createEnded(response: Omit<NewResponse, 'chunk' | 'workerId'>, end: Omit<End, 'logExpiresAt'>): Promise<void>;
+  createEnded(
+    response: Omit<NewResponse, 'chunk' | 'workerId'>,
+    end: Omit<End, 'logExpiresAt' | 'eventId'>,
+  ): Promise<void>;
   /** Undefined for an id that is unknown, another project's, deleted or past `expiresAt` at `now`. */
   find(projectId: string, id: string, now: number): Promise<StoredResponse | undefined>;
   /** Up to `limit` queued rows, oldest first, each with a chunk of `body` that holds `response.in_progress`. */
@@ -279,6 +287,9 @@ export type RunSpec = {
   provider: Provider;
 };
 
+/** Who deletes a response wants nobody to be told that it was cancelled for that. */
+export type CancelPurpose = 'cancel' | 'delete';
+
 /** What runs in this process. */
 export interface Runs {
   readonly workerId: string;
@@ -300,7 +311,7 @@ export interface Runs {
   /** The committed state of a response that runs here. */
   committed(projectId: string, id: string): Fold | undefined;
   /** Second half of a cancel: retried until it commits, whoever waits for it. Resolves when the response has ended. */
-  finishCancel(response: OwnedResponse): Promise<void>;
+  finishCancel(response: OwnedResponse, purpose: CancelPurpose): Promise<void>;
   /** Something was queued. */
   wake(): void;
 }

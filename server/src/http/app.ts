@@ -20,6 +20,7 @@ import { getResponseRoutes } from './routes/get-response.ts';
 import { openApiRoute } from './routes/openapi.ts';
 import { prepareInputRoutes } from './routes/prepare-input.ts';
 import { endResponseRoutes } from './routes/end-response.ts';
+import { webhookEndpointRoutes } from './routes/webhook-endpoints.ts';
 
 /** The HTTP server: every route, every header, every error. */
 
@@ -112,6 +113,7 @@ export function makeApp(deps: AppDeps): FastifyInstance {
     getResponseRoutes(app, deps);
     conversationRoutes(app, deps);
     endResponseRoutes(app, deps);
+    webhookEndpointRoutes(app, deps);
   });
   return app;
 }

@@ -39,3 +39,9 @@ export const itemsQuery = z.object({
 
 /** Where items of a conversation are added, or one is read. */
 export const includeQuery = z.object({ include: includeStored });
+
+/** A page of webhook endpoints or of their deliveries, newest first. */
+export const pageQuery = z.object({
+  limit: z.int().min(1).max(100).default(20),
+  after: z.string().optional(),
+});

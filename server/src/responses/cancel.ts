@@ -1,4 +1,5 @@
 import { apiError } from '../domain/errors.ts';
+import type { CancelPurpose } from '../domain/ports.ts';
 import { isEnded } from '../domain/status.ts';
 import type { ResponsesDeps } from './deps.ts';
 import { findResponse } from './retrieve.ts';
@@ -22,7 +23,7 @@ export async function cancelResponse(
 ): Promise<Snapshot> {
   const row = await findResponse(deps, projectId, id);
   if (!row.background) throw apiError('cancel_synchronous');
-  if (!isEnded(row.status)) await endByCancel(deps, projectId, id, signal);
+  if (!isEnded(row.status)) await endByCancel(deps, projectId, id, 'cancel', signal);
   return snapshotOf(deps, await findResponse(deps, projectId, id));
 }
 
@@ -31,6 +32,7 @@ export async function endByCancel(
   deps: ResponsesDeps,
   projectId: string,
   id: string,
+  purpose: CancelPurpose,
   signal: AbortSignal,
 ): Promise<void> {
   const subscription = deps.hints.subscribe(id, RECHECK_MS, signal);
@@ -38,7 +40,7 @@ export async function endByCancel(
     const fenced = await deps.store.fenceForCancel(projectId, id, deps.runs.workerId, deps.clock.now());
     if (fenced.outcome === 'fenced') {
       deps.runs.abort(id);
-      await deps.runs.finishCancel(fenced.response);
+      await deps.runs.finishCancel(fenced.response, purpose);
     }
     while (!isEnded((await findResponse(deps, projectId, id)).status)) await subscription.next();
   } finally {

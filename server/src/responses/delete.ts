@@ -12,7 +12,7 @@ export async function deleteResponse(
   let outcome = await deps.store.delete(projectId, id, deps.clock.now());
   if (outcome === 'unfinished') {
     deps.hints.announce(id, { leaving: true });
-    await endByCancel(deps, projectId, id, signal);
+    await endByCancel(deps, projectId, id, 'delete', signal);
     outcome = await deps.store.delete(projectId, id, deps.clock.now());
   }
   if (outcome !== 'deleted') throw apiError('response_not_found', { id });

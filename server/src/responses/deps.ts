@@ -1,5 +1,6 @@
 import type { Clock, Hints, Ids, Log, Models, Runs, Store, Tokenizer } from '../domain/ports.ts';
 import type { Seal } from '../domain/seal.ts';
+import type { Webhooks } from '../domain/webhook-store.ts';
 
 /** What the verbs are made of; each takes the part it needs. */
 export type ResponsesDeps = {
@@ -12,6 +13,7 @@ export type ResponsesDeps = {
   clock: Clock;
   ids: Ids;
   log: Log;
+  webhooks: Webhooks;
   settings: {
     /** Unknown top-level keys are a 400 instead of a log line. */
     strict: boolean;

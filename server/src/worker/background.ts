@@ -4,6 +4,7 @@ import type { Clock, Ids, Log, Provider, Random, Slot, Tail, Turn } from '../dom
 import { reasoningSealer } from '../domain/seal.ts';
 import type { Seal } from '../domain/seal.ts';
 import type { Item } from '../domain/state-store.ts';
+import type { Webhooks } from '../domain/webhook-store.ts';
 import type { Appender } from './appender.ts';
 import { endOf } from './end-of.ts';
 import { BACKGROUND_RETRIES, runResponse } from './run-response.ts';
@@ -18,6 +19,7 @@ export type BackgroundDeps = {
   ids: Ids;
   random: Random;
   log: Log;
+  webhooks: Pick<Webhooks, 'ended'>;
   outputLimit: number;
   /** ms that a log can be streamed after the end. */
   logRetentionMs: number;
@@ -57,6 +59,7 @@ export class Background {
       (response) => endOf(deps, response, spec.inputItems),
       {
         ended: () => {
+          deps.webhooks.ended();
           this.#finish();
         },
         fenced: () => {

@@ -3,6 +3,7 @@ import { encodeEvents } from '../domain/chunk-codec.ts';
 import { StoreClosed, StoreUnavailable } from '../domain/ports.ts';
 import type { Clock, Hints, Ids, Log, OwnedResponse, Store } from '../domain/ports.ts';
 import { foldLog } from '../domain/read-log.ts';
+import type { Webhooks } from '../domain/webhook-store.ts';
 import { endOf } from './end-of.ts';
 import { waitMs } from '../domain/wait.ts';
 
@@ -17,17 +18,26 @@ type Deps = {
   clock: Clock;
   ids: Ids;
   log: Log;
+  webhooks: Pick<Webhooks, 'ended'>;
   logRetentionMs: number;
   signal: AbortSignal;
 };
 
 const RETRY_MS = 200;
 
-/** Tries until it commits, is fenced by a newer owner, or the process stops. */
-export async function closeLog(deps: Deps, owned: OwnedResponse, end: (assembler: Assembler) => void): Promise<void> {
+/**
+ * Tries until it commits, is fenced by a newer owner, or the process stops.
+ * @param told whether webhooks tell of this end
+ */
+export async function closeLog(
+  deps: Deps,
+  owned: OwnedResponse,
+  end: (assembler: Assembler) => void,
+  told: boolean,
+): Promise<void> {
   for (;;) {
     try {
-      await closeOnce(deps, owned, end);
+      await closeOnce(deps, owned, end, told);
       return;
     } catch (error) {
       if (!(error instanceof StoreUnavailable) || error instanceof StoreClosed || deps.signal.aborted) throw error;
@@ -37,7 +47,12 @@ export async function closeLog(deps: Deps, owned: OwnedResponse, end: (assembler
   }
 }
 
-async function closeOnce(deps: Deps, owned: OwnedResponse, end: (assembler: Assembler) => void): Promise<void> {
+async function closeOnce(
+  deps: Deps,
+  owned: OwnedResponse,
+  end: (assembler: Assembler) => void,
+  told: boolean,
+): Promise<void> {
   const folded = await foldLog(deps.store, owned.no);
   if (folded.ended) return;
   const firstSequence = folded.nextSequence;
@@ -55,8 +70,10 @@ async function closeOnce(deps: Deps, owned: OwnedResponse, end: (assembler: Asse
         closed: true,
         body: encodeEvents(events, folded.response),
       },
-      end: endOf(deps, folded.response, owned.request.inputItems),
+      end: endOf(deps, folded.response, owned.request.inputItems, told),
     },
   ]);
-  if (accepted === true) deps.hints.announce(owned.id, { events, firstSequence });
+  if (accepted !== true) return;
+  deps.hints.announce(owned.id, { events, firstSequence });
+  deps.webhooks.ended();
 }

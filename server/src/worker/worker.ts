@@ -6,6 +6,7 @@ import { openItems } from '../domain/seal.ts';
 import type { Seal } from '../domain/seal.ts';
 import { StoreUnavailable } from '../domain/ports.ts';
 import type {
+  CancelPurpose,
   Clock,
   CommitEnd,
   ForegroundRun,
@@ -22,6 +23,7 @@ import type {
   Turn,
 } from '../domain/ports.ts';
 import { foldLog } from '../domain/read-log.ts';
+import type { Webhooks } from '../domain/webhook-store.ts';
 import { Appender } from './appender.ts';
 import { Background } from './background.ts';
 import { closeLog } from './close-log.ts';
@@ -55,6 +57,7 @@ export type WorkerDeps = {
   ids: Ids;
   random: Random;
   log: Log;
+  webhooks: Pick<Webhooks, 'ended'>;
 };
 
 /** One claim transaction does not hold the store for longer than this many rows take. */
@@ -90,7 +93,7 @@ export class Worker implements Runs {
     this.#owner = {
       workerId: this.workerId,
       maxAttempts: settings.maxAttempts,
-      finishCancel: (orphan) => this.finishCancel(orphan),
+      finishCancel: (orphan) => this.finishCancel(orphan, 'cancel'),
       close: (orphan, end) => this.#close(orphan, end),
       rerun: (orphan) => {
         this.#tended.add(orphan.no);
@@ -150,10 +153,14 @@ export class Worker implements Runs {
     return log?.no === undefined || log.projectId !== projectId ? undefined : log.committed;
   }
 
-  finishCancel(owned: OwnedResponse): Promise<void> {
-    const closed = this.#close(owned, (assembler) => {
-      assembler.cancel();
-    });
+  finishCancel(owned: OwnedResponse, purpose: CancelPurpose): Promise<void> {
+    const closed = this.#close(
+      owned,
+      (assembler) => {
+        assembler.cancel();
+      },
+      purpose === 'cancel',
+    );
     this.#track(closed);
     return closed;
   }
@@ -319,10 +326,10 @@ export class Worker implements Runs {
     }
   }
 
-  async #close(owned: OwnedResponse, end: (assembler: Assembler) => void): Promise<void> {
+  async #close(owned: OwnedResponse, end: (assembler: Assembler) => void, told = true): Promise<void> {
     this.#tended.add(owned.no);
     try {
-      await closeLog({ ...this.#deps, ...this.#settings, signal: this.#stop.signal }, owned, end);
+      await closeLog({ ...this.#deps, ...this.#settings, signal: this.#stop.signal }, owned, end, told);
     } finally {
       this.#tended.delete(owned.no);
     }

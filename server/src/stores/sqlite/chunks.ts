@@ -4,6 +4,7 @@ import { addTurn } from './conversations.ts';
 import type { Database, Row } from './database.ts';
 import { indexItems } from './items.ts';
 import { tailOf } from './rows.ts';
+import { enqueueDeliveries } from './webhooks.ts';
 
 /**
  * The log. An append is a compare-and-swap on `n`: it needs an open predecessor and a free place (design.md §1). A
@@ -80,6 +81,7 @@ function finish(db: Database, no: number, end: End): void {
     no,
   );
   indexItems(db, no, end.outputIds);
+  enqueueDeliveries(db, no, end);
   if (end.turn.length === 0) return;
   const conversation = db.one('select conversation_no from response where no = ?', no)?.['conversation_no'];
   if (typeof conversation === 'number') addTurn(db, conversation, end.turn);

@@ -17,6 +17,18 @@ import { findItems } from './items.ts';
 import { claim, fenceForCancel, handBack, listOrphans, listOwned, takeOver } from './ownership.ts';
 import { create, createEnded, find } from './responses.ts';
 import { migrate } from './schema.ts';
+import {
+  createEndpoint,
+  deleteEndpoint,
+  findEndpoint,
+  listDeliveries,
+  listEndpoints,
+  listPending,
+  recordAttempt,
+  redeliver,
+  rotateSecret,
+  updateEndpoint,
+} from './webhooks.ts';
 
 /**
  * Runs groups of verbs, each group in one transaction: one sync makes all of them durable. Results leave only after
@@ -42,6 +54,12 @@ const WRITES = {
   deleteConversation,
   addItems,
   deleteItem,
+  createEndpoint,
+  updateEndpoint,
+  rotateSecret,
+  deleteEndpoint,
+  redeliver,
+  recordAttempt,
 } as const satisfies Record<string, Verb>;
 const READS = {
   find,
@@ -55,6 +73,10 @@ const READS = {
   findConversation,
   listItems,
   findItem,
+  findEndpoint,
+  listEndpoints,
+  listDeliveries,
+  listPending,
 } as const satisfies Record<string, Verb>;
 
 export type VerbName = keyof typeof WRITES | keyof typeof READS;

@@ -1,6 +1,7 @@
 import type { Store, SweepResult } from '../../domain/ports.ts';
 import { isEnded } from '../../domain/status.ts';
 import type { Database } from './database.ts';
+import { forgetDeliveries } from './webhooks.ts';
 
 /**
  * Forgetting (design.md §5, §9). A delete empties bodies and hides the row; the empty chunks, the closed one last,
@@ -28,6 +29,7 @@ export function deleteResponse(
 function bury(db: Database, no: number, now: number): void {
   db.run("update chunk set body = x'' where response_no = ?", no);
   db.run('delete from response_item where response_no = ?', no);
+  forgetDeliveries(db, no);
   db.run(
     "update response set request = x'', history = null, snapshot = null, log_state = 3, deleted_at = ? where no = ?",
     now,

@@ -78,10 +78,10 @@ export function tailOf(db: Database, no: number): (Tail & { closed: boolean }) |
   };
 }
 
-function textOrNull(value: unknown): string | null {
+export function textOrNull(value: unknown): string | null {
   return typeof value === 'string' ? value : null;
 }
 
-function numberOrNull(value: unknown): number | null {
+export function numberOrNull(value: unknown): number | null {
   return typeof value === 'number' ? value : null;
 }

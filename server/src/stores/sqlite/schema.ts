@@ -81,6 +81,45 @@ const MIGRATIONS = [
   ) strict, without rowid;
   create index response_item_response on response_item (response_no);
   `,
+  `
+  create table webhook_endpoint (
+    no integer primary key autoincrement,
+    id text not null unique,
+    project_id text not null,
+    name text not null,
+    url text not null,
+    event_types text not null,             -- JSON
+    secret text not null,
+    old_secret text,
+    old_secret_until integer,
+    created_at integer not null,
+    updated_at integer not null,
+    failing_since integer,                 -- the first failure after the last success
+    disabled_at integer,
+    disabled_reason text
+  ) strict;
+  create index webhook_endpoint_enabled on webhook_endpoint (project_id) where disabled_at is null;
+  create index webhook_endpoint_place on webhook_endpoint (project_id, no);
+
+  create table webhook_delivery (
+    no integer primary key autoincrement,
+    id text not null,                      -- of the event, the same at every endpoint
+    endpoint_no integer not null,
+    response_no integer not null,
+    type text not null,
+    payload text not null,
+    created_at integer not null,
+    state text not null default 'pending', -- pending, delivered, failed
+    queued_at integer not null,
+    next_at integer not null,
+    tries integer not null default 0,      -- since queued_at
+    attempts text not null default '[]'    -- JSON, the last ones
+  ) strict;
+  create unique index webhook_delivery_event on webhook_delivery (endpoint_no, id);
+  create index webhook_delivery_place on webhook_delivery (endpoint_no, no);
+  create index webhook_delivery_pending on webhook_delivery (endpoint_no, next_at) where state = 'pending';
+  create index webhook_delivery_response on webhook_delivery (response_no);
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

@@ -87,6 +87,16 @@ export class SqliteStore implements Store {
   listItems: Store['listItems'] = (...args) => this.#call('listItems', args);
   findItem: Store['findItem'] = (...args) => this.#call('findItem', args);
   deleteItem: Store['deleteItem'] = (...args) => this.#call('deleteItem', args);
+  createEndpoint: Store['createEndpoint'] = (...args) => this.#call('createEndpoint', args);
+  findEndpoint: Store['findEndpoint'] = (...args) => this.#call('findEndpoint', args);
+  listEndpoints: Store['listEndpoints'] = (...args) => this.#call('listEndpoints', args);
+  updateEndpoint: Store['updateEndpoint'] = (...args) => this.#call('updateEndpoint', args);
+  rotateSecret: Store['rotateSecret'] = (...args) => this.#call('rotateSecret', args);
+  deleteEndpoint: Store['deleteEndpoint'] = (...args) => this.#call('deleteEndpoint', args);
+  listDeliveries: Store['listDeliveries'] = (...args) => this.#call('listDeliveries', args);
+  redeliver: Store['redeliver'] = (...args) => this.#call('redeliver', args);
+  listPending: Store['listPending'] = (...args) => this.#call('listPending', args);
+  recordAttempt: Store['recordAttempt'] = (...args) => this.#call('recordAttempt', args);
 
   async close(): Promise<void> {
     if (this.#dead === undefined) this.#post({ kind: 'close' });
