@@ -9,6 +9,7 @@ import { SqliteStore } from '../../server/src/stores/sqlite/store.ts';
 import { storeConformance } from './conformance.ts';
 import type { StoreHarness } from './conformance.ts';
 import { stateConformance } from './state-conformance.ts';
+import { webhookConformance } from './webhook-conformance.ts';
 
 async function open(): Promise<StoreHarness> {
   const directory = await mkdtemp(join(tmpdir(), 'holt-store-'));
@@ -29,6 +30,7 @@ async function open(): Promise<StoreHarness> {
 
 storeConformance('sqlite', open);
 stateConformance('sqlite', open);
+webhookConformance('sqlite', open);
 
 test('a closed store refuses instead of hanging', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'holt-store-'));

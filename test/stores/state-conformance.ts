@@ -35,7 +35,7 @@ function responseOf(over: Partial<NewResponse> & { input?: Item[] } = {}): NewRe
   };
 }
 
-function endOf(output: Item[], over: Partial<End> = {}): End {
+export function endOf(output: Item[], over: Partial<End> = {}): End {
   return {
     status: 'completed',
     snapshot: new TextEncoder().encode(JSON.stringify({ output })),
@@ -48,14 +48,17 @@ function endOf(output: Item[], over: Partial<End> = {}): End {
   };
 }
 
-async function begin(store: Store, over: Parameters<typeof responseOf>[0] = {}): Promise<{ id: string; no: number }> {
+export async function begin(
+  store: Store,
+  over: Parameters<typeof responseOf>[0] = {},
+): Promise<{ id: string; no: number }> {
   const response = responseOf(over);
   const made = await store.create(response, 100);
   assert.ok(made.outcome === 'created', made.outcome);
   return { id: response.id, no: made.no };
 }
 
-async function finish(store: Store, no: number, end: End): Promise<void> {
+export async function finish(store: Store, no: number, end: End): Promise<void> {
   const chunk = { n: 1, firstSequence: 3, count: 1, epoch: 0, closed: true, body: new Uint8Array([2]) };
   assert.deepEqual(await store.append([{ no, chunk, end }]), [true]);
 }
