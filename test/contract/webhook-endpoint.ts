@@ -52,7 +52,7 @@ export async function deliveriesOf(holt: Served, endpointId: string): Promise<De
   return (JSON.parse(answer.text) as { data: Delivery[] }).data;
 }
 
-/** The newest delivery, as soon as `wanted` holds of it. */
+/** The newest delivery that `wanted` holds of, as soon as there is one. */
 export async function deliveryUntil(
   holt: Served,
   endpointId: string,
@@ -60,9 +60,10 @@ export async function deliveryUntil(
 ): Promise<Delivery> {
   const last = performance.now() + 20_000;
   for (;;) {
-    const [delivery] = await deliveriesOf(holt, endpointId);
-    if (delivery !== undefined && wanted(delivery)) return delivery;
-    assert.ok(performance.now() < last, JSON.stringify(delivery));
+    const deliveries = await deliveriesOf(holt, endpointId);
+    const found = deliveries.find(wanted);
+    if (found !== undefined) return found;
+    assert.ok(performance.now() < last, JSON.stringify(deliveries));
     await sleep(2);
   }
 }
