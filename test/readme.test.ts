@@ -53,6 +53,7 @@ test('the Python programs run', async (t) => {
     [
       { code: 0, stderr: '' },
       { code: 0, stderr: '' },
+      { code: 0, stderr: '' },
     ],
   );
   assert.match(outputs[0]?.stdout ?? '', /^completed .*otter/i);

@@ -11,6 +11,8 @@ import type { TestHolt } from '../support/holt.ts';
 import { fetchDocument, makeJudge, operationsOf } from '../support/openapi.ts';
 import type { Document } from '../support/openapi.ts';
 import { parseFrames } from '../support/sse.ts';
+import { Receiver } from '../support/webhook-receiver.ts';
+import { LOCAL, deliveryUntil, runToEnd } from './webhook-endpoint.ts';
 import { call, jsonRequest, otter, post, responseIn } from './wire.ts';
 
 /** `GET /openapi.json`: what it says is what is served. */
@@ -22,7 +24,7 @@ let holt: TestHolt;
 let document: Document;
 
 before(async () => {
-  holt = await startHolt();
+  holt = await startHolt(LOCAL);
   document = await fetchDocument(holt);
 });
 after(() => holt.stop());
@@ -159,6 +161,24 @@ test('what is answered is as it says', async () => {
   await ask('GET', '/v1/conversations/{id}/items/{item}', `${place}/items/${item}`);
   await ask('DELETE', '/v1/conversations/{id}/items/{item}', `${place}/items/${item}`);
   await ask('DELETE', '/v1/conversations/{id}', place);
+
+  await using receiver = await Receiver.start();
+  const webhooks = '/v1/webhook_endpoints';
+  const subscription = { name: 'n', url: receiver.url(), event_types: ['response.completed'] };
+  const endpoint = idOf(await ask('POST', webhooks, webhooks, subscription));
+  const hook = `${webhooks}/${endpoint}`;
+  await ask('POST', `${webhooks}/{id}/test`, `${hook}/test`, { event_type: 'response.failed' });
+  await runToEnd(holt, otter());
+  const { id: delivery } = await deliveryUntil(holt, endpoint, ({ state }) => state === 'delivered');
+  await ask('GET', webhooks, `${webhooks}?limit=1`);
+  await ask('GET', `${webhooks}/{id}`, hook);
+  await ask('POST', `${webhooks}/{id}`, hook, { name: 'other' });
+  await ask('POST', `${webhooks}/{id}/rotate_secret`, `${hook}/rotate_secret`, {});
+  await ask('GET', `${webhooks}/{id}/deliveries`, `${hook}/deliveries`);
+  const redelivered = `${webhooks}/{id}/deliveries/{delivery}/redeliver`;
+  await ask('POST', redelivered, `${hook}/deliveries/${delivery}/redeliver`);
+  await ask('DELETE', `${webhooks}/{id}`, hook);
+  await ask('GET', '/v1/webhook_event_types');
 
   await ask('GET', '/v1/models');
   await ask('GET', '/v1/models/{model}', '/v1/models/otter');

@@ -3,9 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type OpenAI from 'openai';
 import type { InProcess, TestHolt } from '../support/holt.ts';
 import type { Hit } from '../support/webhook-receiver.ts';
-import { call, get, pollUntil } from './wire.ts';
+import { call, create, get, pollUntil } from './wire.ts';
 import type { Answer, Served, WireResponse } from './wire.ts';
-import { create } from './wire.ts';
 
 /** What the webhook tests share: receivers are on this machine, which a Holt has to allow. */
 

@@ -4,7 +4,7 @@ import { Receiver, eventIn } from '../support/webhook-receiver.ts';
 import { ALL, subscribe } from '../contract/webhook-endpoint.ts';
 import { cancel, create, otter, pollUntil } from '../contract/wire.ts';
 import { Machine } from './machine.ts';
-import { Random } from './random.ts';
+import { Random } from '../support/random.ts';
 
 /**
  * A server is killed with -9 around the ends of many responses, again and again, with a receiver that outlives it: each

@@ -6,6 +6,7 @@ import { createResponseBody } from '../protocol/create-response.ts';
 import { countTokensBody } from '../protocol/input-tokens.ts';
 import { requestItem } from '../protocol/items.ts';
 import { includeQuery, itemsQuery, retrieveQuery } from '../protocol/queries.ts';
+import { WEBHOOK_OPERATIONS, WEBHOOK_SCHEMAS } from './webhook-api.ts';
 import { tool } from '../protocol/tools.ts';
 
 /** The API as a table: every route with the schemas that check its requests. A test holds it against the routes. */
@@ -54,6 +55,7 @@ export const NAMED: Record<string, z.ZodType> = {
   Health: answers.healthAnswer,
   Document: answers.documentAnswer,
   Error: answers.errorAnswer,
+  ...WEBHOOK_SCHEMAS,
 };
 
 /** A model was asked. */
@@ -201,6 +203,7 @@ const CONVERSATIONS: readonly Operation[] = [
 export const OPERATIONS: readonly Operation[] = [
   ...RESPONSES,
   ...CONVERSATIONS,
+  ...WEBHOOK_OPERATIONS,
   {
     method: 'get',
     path: '/v1/models',

@@ -1,0 +1,110 @@
+import { pageQuery } from '../protocol/queries.ts';
+import * as answers from '../protocol/webhook-answers.ts';
+import {
+  createWebhookEndpointBody,
+  rotateSecretBody,
+  testWebhookEndpointBody,
+  updateWebhookEndpointBody,
+} from '../protocol/webhooks.ts';
+
+/** The part of the table of `api.ts` that is about webhooks. */
+export const WEBHOOK_OPERATIONS = [
+  {
+    method: 'get',
+    path: '/v1/webhook_event_types',
+    id: 'listWebhookEventTypes',
+    summary: 'List what webhooks can tell',
+    answer: answers.webhookEventTypesAnswer,
+  },
+  {
+    method: 'post',
+    path: '/v1/webhook_endpoints',
+    id: 'createWebhookEndpoint',
+    summary: 'Create a webhook endpoint; its secret is shown this once',
+    body: createWebhookEndpointBody,
+    answer: answers.webhookEndpointWithSecretAnswer,
+  },
+  {
+    method: 'get',
+    path: '/v1/webhook_endpoints',
+    id: 'listWebhookEndpoints',
+    summary: 'List the webhook endpoints, newest first',
+    query: pageQuery,
+    answer: answers.webhookEndpointsAnswer,
+  },
+  {
+    method: 'get',
+    path: '/v1/webhook_endpoints/{id}',
+    id: 'retrieveWebhookEndpoint',
+    summary: 'Retrieve a webhook endpoint',
+    answer: answers.webhookEndpointAnswer,
+    errors: [404],
+  },
+  {
+    method: 'post',
+    path: '/v1/webhook_endpoints/{id}',
+    id: 'updateWebhookEndpoint',
+    summary: 'Change a webhook endpoint, and enable it if it was disabled',
+    body: updateWebhookEndpointBody,
+    answer: answers.webhookEndpointAnswer,
+    errors: [404],
+  },
+  {
+    method: 'delete',
+    path: '/v1/webhook_endpoints/{id}',
+    id: 'deleteWebhookEndpoint',
+    summary: 'Delete a webhook endpoint with its deliveries',
+    answer: answers.deletedWebhookEndpointAnswer,
+    errors: [404],
+  },
+  {
+    method: 'post',
+    path: '/v1/webhook_endpoints/{id}/rotate_secret',
+    id: 'rotateWebhookSecret',
+    summary: 'Give a webhook endpoint a new secret',
+    body: rotateSecretBody,
+    answer: answers.webhookEndpointWithSecretAnswer,
+    errors: [404],
+  },
+  {
+    method: 'post',
+    path: '/v1/webhook_endpoints/{id}/test',
+    id: 'testWebhookEndpoint',
+    summary: 'Send a sample to a webhook endpoint',
+    body: testWebhookEndpointBody,
+    answer: answers.webhookTestAnswer,
+    errors: [404],
+  },
+  {
+    method: 'get',
+    path: '/v1/webhook_endpoints/{id}/deliveries',
+    id: 'listWebhookDeliveries',
+    summary: 'List what became of the events at an endpoint, newest first',
+    query: pageQuery,
+    answer: answers.webhookDeliveriesAnswer,
+    errors: [404],
+  },
+  {
+    method: 'post',
+    path: '/v1/webhook_endpoints/{id}/deliveries/{delivery}/redeliver',
+    id: 'redeliverWebhook',
+    summary: 'Send an event to an endpoint again',
+    answer: answers.webhookDeliveryAnswer,
+    errors: [404],
+  },
+] as const;
+
+export const WEBHOOK_SCHEMAS = {
+  CreateWebhookEndpoint: createWebhookEndpointBody,
+  UpdateWebhookEndpoint: updateWebhookEndpointBody,
+  RotateWebhookSecret: rotateSecretBody,
+  TestWebhookEndpoint: testWebhookEndpointBody,
+  WebhookEndpoint: answers.webhookEndpointAnswer,
+  WebhookEndpoints: answers.webhookEndpointsAnswer,
+  WebhookEndpointWithSecret: answers.webhookEndpointWithSecretAnswer,
+  DeletedWebhookEndpoint: answers.deletedWebhookEndpointAnswer,
+  WebhookTest: answers.webhookTestAnswer,
+  WebhookEventTypes: answers.webhookEventTypesAnswer,
+  WebhookDelivery: answers.webhookDeliveryAnswer,
+  WebhookDeliveries: answers.webhookDeliveriesAnswer,
+};
