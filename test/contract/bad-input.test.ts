@@ -936,7 +936,7 @@ test('whatever is changed in a valid body, the answer is JSON and no 5xx', async
       for (const { place, drop, rename, value } of changes) {
         const places = [...placesIn(body)];
         const [holder, key] = places[place % places.length]!;
-        if (rename) holder[String(value).slice(0, 30)] = holder[key];
+        if (rename) holder[JSON.stringify(value).slice(0, 30)] = holder[key];
         if (drop || rename) delete holder[key];
         else holder[key] = value;
       }

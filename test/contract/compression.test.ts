@@ -3,7 +3,18 @@ import { after, before, test } from 'node:test';
 import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
 import { startHolt } from '../support/holt.ts';
 import type { TestHolt } from '../support/holt.ts';
-import { RawClient, create, idIn, EventReader, jsonRequest, otter, parseAnswer, pollUntil } from './wire.ts';
+import {
+  EventReader,
+  RawClient,
+  assertError,
+  create,
+  idIn,
+  jsonRequest,
+  otter,
+  parseAnswer,
+  pollUntil,
+  post,
+} from './wire.ts';
 
 /** JSON bodies are compressed for who asks for it, event streams never. */
 
@@ -92,14 +103,14 @@ test('what is small is not worth it', async () => {
 test('every long JSON answer is compressed, errors too', async () => {
   const input = Array.from({ length: 30 }, (_, index) => ({ role: 'user', content: `message ${index}` }));
   const made = await create(holt, otter({ tokens: 1 }, { input }));
-  for (const [path, status] of [
-    [`/v1/responses/${made.id}/input_items`, 200],
-    [`/v1/models/${'x'.repeat(2_000)}`, 404],
-  ] as const) {
-    const { head, body, status: got } = await ask(path, ['Accept-Encoding: gzip']);
-    assert.deepEqual([got, head.get('content-encoding')], [status, 'gzip']);
-    assert.doesNotThrow(() => JSON.parse(gunzipSync(body).toString()) as unknown);
-  }
+  const { head, body, status } = await ask(`/v1/responses/${made.id}/input_items`, ['Accept-Encoding: gzip']);
+  assert.deepEqual([status, head.get('content-encoding')], [200, 'gzip']);
+  assert.doesNotThrow(() => JSON.parse(gunzipSync(body).toString()) as unknown);
+  // Its `param` names the key.
+  const metadata = { ['k'.repeat(2_000)]: 'x' };
+  const refused = await post(holt, otter({}, { metadata }), { 'accept-encoding': 'gzip' });
+  assertError(refused, 400);
+  assert.equal(refused.headers.get('content-encoding'), 'gzip');
 });
 
 test('HEAD has the headers of the compressed answer', async () => {
