@@ -325,3 +325,19 @@ test('a queued stream begins with created and queued, and in_progress comes with
   await upstream.release(names[1]!);
   assert.equal((await reader.rest()).at(-1)?.event, 'response.completed');
 });
+
+test('a stop sends away who waits for a slot', async () => {
+  const [name] = await scriptHeld('stopped', 1);
+  const holt = await startRelay((config) => {
+    config.worker.concurrency = 1;
+    config.worker.drain = 30_000;
+  });
+  const running = await create(holt, ask(name!, { stream: false }));
+  const waiting = post(holt, { model: 'm', input: 'x' });
+  // Whoever came before so many others is waiting by now.
+  for (let times = 0; times < 20; times += 1) await poll(holt, running.id);
+  const stopped = holt.stop();
+  assertError(await waiting, 503, { code: 'server_is_overloaded' });
+  await upstream.release(name!);
+  await stopped;
+});

@@ -297,7 +297,7 @@ export interface Runs {
   readonly stopping: boolean;
   /** A free slot, unless something is queued before. */
   tryReserve(): Slot | undefined;
-  /** A slot within `ms`, or undefined. Rejects when `signal` aborts. */
+  /** A slot within `ms`, or undefined, as when the worker stops meanwhile. Rejects when `signal` aborts. */
   reserve(ms: number, signal: AbortSignal): Promise<Slot | undefined>;
   /**
    * Starts a background response in this tick. `begun` holds the events of chunk 0; what follows is appended once

@@ -7,9 +7,9 @@ export const QUEUE_RETRY_SECONDS = 5;
 
 /** A slot for what runs in the foreground, or a 429 after `limits.foreground_wait`. */
 export async function reserveSlot(deps: Pick<ResponsesDeps, 'runs' | 'settings'>, signal: AbortSignal): Promise<Slot> {
-  if (deps.runs.stopping) throw apiError('shutting_down');
   const { foregroundWaitMs, concurrency } = deps.settings;
   const slot = await deps.runs.reserve(foregroundWaitMs, signal);
-  if (slot === undefined) throw apiError('no_free_slot', { concurrency, retryAfter: QUEUE_RETRY_SECONDS });
-  return slot;
+  if (slot !== undefined) return slot;
+  if (deps.runs.stopping) throw apiError('shutting_down');
+  throw apiError('no_free_slot', { concurrency, retryAfter: QUEUE_RETRY_SECONDS });
 }

@@ -116,8 +116,15 @@ export class Worker implements Runs {
     return this.#queued || this.#stop.signal.aborted ? undefined : this.#slots.tryTake();
   }
 
-  reserve(ms: number, signal: AbortSignal): Promise<Slot | undefined> {
-    return this.#slots.take(ms, signal);
+  async reserve(ms: number, signal: AbortSignal): Promise<Slot | undefined> {
+    const stop = this.#stop.signal;
+    if (stop.aborted) return undefined;
+    try {
+      return await this.#slots.take(ms, AbortSignal.any([signal, stop]));
+    } catch (error) {
+      if (stop.aborted && !signal.aborted) return undefined;
+      throw error;
+    }
   }
 
   start(spec: RunSpec, slot: Slot, begun: Fold, created: Promise<number>): void {
