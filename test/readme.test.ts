@@ -6,6 +6,7 @@ import test from 'node:test';
 import { promisify } from 'node:util';
 import { loadConfig } from '../server/src/config.ts';
 import { ROOT, spawnHolt, temporaryDirectory } from './support/holt.ts';
+import { startJudgingProxy } from './support/judging-proxy.ts';
 import { findPython, runPython } from './support/python.ts';
 import { skipUnavailable } from './support/unavailable.ts';
 
@@ -30,10 +31,12 @@ test('the two commands stand at the top', () => {
 test('the Node program resumes its stream', async () => {
   const [program = ''] = blocks('ts');
   await using holt = await spawnHolt();
+  await using proxy = await startJudgingProxy(holt.url);
   const { stdout } = await run(process.execPath, ['--input-type=module-typescript', '--eval', program], {
     cwd: ROOT,
-    env: { PATH: process.env['PATH'], OPENAI_BASE_URL: `${holt.url}/v1`, OPENAI_API_KEY: 'anything' },
+    env: { PATH: process.env['PATH'], OPENAI_BASE_URL: `${proxy.url}/v1`, OPENAI_API_KEY: 'anything' },
   });
+  assert.deepEqual(proxy.complaints, []);
   assert.equal(stdout.split(' ').length, 400 - 36, 'the tokens of the events after 41');
 });
 
@@ -44,7 +47,8 @@ test('the Python programs run', async (t) => {
     return;
   }
   await using holt = await spawnHolt();
-  const environment = { OPENAI_BASE_URL: `${holt.url}/v1`, OPENAI_API_KEY: 'anything' };
+  await using proxy = await startJudgingProxy(holt.url);
+  const environment = { OPENAI_BASE_URL: `${proxy.url}/v1`, OPENAI_API_KEY: 'anything' };
   const outputs = await Promise.all(
     blocks('python').map((source) => runPython(python.interpreter, { source }, environment)),
   );
@@ -56,6 +60,7 @@ test('the Python programs run', async (t) => {
       { code: 0, stderr: '' },
     ],
   );
+  assert.deepEqual(proxy.complaints, []);
   assert.match(outputs[0]?.stdout ?? '', /^completed .*otter/i);
   assert.equal(outputs[1]?.stdout.split(' ').length, 400 - 36);
 });
@@ -64,13 +69,15 @@ test('the curl commands stream and resume', async () => {
   const [, resume = ''] = /(curl -N [\s\S]*?}')\n[\s\S]*?(curl -N "[^\n]*)/.exec(README)?.slice(1) ?? [];
   const [create = ''] = /curl -N [\s\S]*?}'/.exec(README) ?? [];
   await using holt = await spawnHolt();
-  const local = (command: string): string => command.replaceAll('http://127.0.0.1:8484', holt.url);
+  await using proxy = await startJudgingProxy(holt.url);
+  const local = (command: string): string => command.replaceAll('http://127.0.0.1:8484', proxy.url);
   const whole = (await run('bash', ['-c', local(create)])).stdout;
   const id = /"id":"(resp_[0-9a-f]+)"/.exec(whole)?.[1] ?? '';
   const rest = (await run('bash', ['-c', local(resume)], { env: { PATH: process.env['PATH'], RESPONSE_ID: id } }))
     .stdout;
   assert.ok(whole.endsWith(rest) && rest.startsWith('event: response.output_text.delta\n'));
   assert.match(rest, /^data: .*"sequence_number":42,/m);
+  assert.deepEqual(proxy.complaints, []);
 });
 
 test('the example of a configuration is one', async () => {
