@@ -111,7 +111,15 @@ test('a list that is too long or too short is refused by its length, whatever is
 });
 
 test('null is no object, also where an empty body will do', async () => {
-  for (const path of ['conversations', 'responses/input_tokens', 'responses/compact']) {
+  for (const path of [
+    'conversations',
+    'responses/input_tokens',
+    'responses/compact',
+    'webhook_endpoints',
+    'webhook_endpoints/whe_1',
+    'webhook_endpoints/whe_1/rotate_secret',
+    'webhook_endpoints/whe_1/test',
+  ]) {
     assertError(await post(holt, 'null', {}, path), 400, { code: null, param: null, message: /but got null\.?\)$/ });
   }
   assert.equal((await post(holt, '', {}, 'conversations')).status, 200);

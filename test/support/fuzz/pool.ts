@@ -8,6 +8,8 @@ export class Pool {
   readonly conversations: string[] = [];
   readonly items: string[] = [];
   conversationItems: [conversation: string, item: string][] = [];
+  readonly endpoints: string[] = [];
+  deliveries: [endpoint: string, delivery: string][] = [];
 
   /** @param n of the request, decides what is forgotten; of what was deleted one in ten is kept */
   collect(target: string, json: unknown, n: number): void {
@@ -17,6 +19,15 @@ export class Pool {
       if (deleted === true && n % 10 !== 0) this.#forget(id);
       else if (id.startsWith('resp_')) keep(this.responses, id, n);
       else if (id.startsWith('conv_')) keep(this.conversations, id, n);
+      else if (id.startsWith('whe_')) keep(this.endpoints, id, n);
+    }
+    const endpoint = /^\/v1\/webhook_endpoints\/(\w+)\/deliveries/.exec(target)?.[1];
+    if (endpoint !== undefined) {
+      for (const delivery of [data].flat()) {
+        const deliveryId = (delivery as { id?: unknown } | null | undefined)?.id;
+        if (typeof deliveryId === 'string') keep(this.deliveries, [endpoint, deliveryId], n);
+      }
+      return;
     }
     const conversation = /^\/v1\/conversations\/(\w+)\/items/.exec(target)?.[1];
     for (const item of [data, output].flat()) {
@@ -28,11 +39,12 @@ export class Pool {
   }
 
   #forget(id: string): void {
-    for (const list of [this.responses, this.conversations]) {
+    for (const list of [this.responses, this.conversations, this.endpoints]) {
       const place = list.indexOf(id);
       if (place >= 0) list.splice(place, 1);
     }
     this.conversationItems = this.conversationItems.filter(([conversation]) => conversation !== id);
+    this.deliveries = this.deliveries.filter(([endpoint]) => endpoint !== id);
   }
 }
 

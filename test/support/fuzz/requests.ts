@@ -43,6 +43,8 @@ const PATH_PARTS = [
   'x'.repeat(500),
   'x'.repeat(17_000),
 ] as const;
+/** Where webhooks go; few of them are made, since each gets an event for every end. */
+const HOOK_CHANCE = 0.3;
 const UNKNOWN_IDS = ['resp_nothing', 'conv_nothing', 'msg_nothing', `resp_${'0'.repeat(48)}`] as const;
 /** Created more often than anything else, or there would be nothing to ask for. */
 const CREATES = 0.3;
@@ -54,8 +56,11 @@ export class Requests {
   readonly #create: Described;
   readonly #seed: number;
   readonly #pool: Pool;
+  readonly #hook: string;
 
-  constructor(document: Document, seed: number, pool: Pool) {
+  /** @param hook a URL that webhooks may go to */
+  constructor(document: Document, seed: number, pool: Pool, hook: string) {
+    this.#hook = hook;
     this.#document = document;
     this.#operations = operationsOf(document);
     const create = this.#operations.find(({ operation }) => operation.operationId === 'createResponse');
@@ -96,8 +101,11 @@ export class Requests {
       ...this.#pool.conversationItems,
       ['conv_nothing', 'msg_nothing'] as const,
     ]);
-    const item = `${conversation}/items/${escaped(itemId)}`;
-    return (broken ? path : path.replace('{id}/items/{item}', item)).replaceAll(/\{(\w+)\}/g, (_, name: string) => {
+    const [endpoint, deliveryId] = random.pick([...this.#pool.deliveries, ['whe_nothing', 'evt_nothing'] as const]);
+    const pairs = path
+      .replace('{id}/items/{item}', `${conversation}/items/${escaped(itemId)}`)
+      .replace('{id}/deliveries/{delivery}', `${endpoint}/deliveries/${deliveryId}`);
+    return (broken ? path : pairs).replaceAll(/\{(\w+)\}/g, (_, name: string) => {
       if (broken) return random.pick([...PATH_PARTS, ...UNKNOWN_IDS, ...this.#pool.items.slice(0, 3).map(escaped)]);
       return escaped(this.#idFor(path, name, random));
     });
@@ -105,8 +113,13 @@ export class Requests {
 
   #idFor(path: string, name: string, random: Random): string {
     if (name === 'model') return random.pick(MODELS);
-    const ids = path.includes('conversations') ? this.#pool.conversations : this.#pool.responses;
+    const ids = this.#idsAt(path);
     return ids.length === 0 || random.chance(0.03) ? random.pick(UNKNOWN_IDS) : random.pick(ids);
+  }
+
+  #idsAt(path: string): readonly string[] {
+    if (path.includes('conversations')) return this.#pool.conversations;
+    return path.includes('webhook_endpoints') ? this.#pool.endpoints : this.#pool.responses;
   }
 
   #query(parameters: readonly Parameter[], random: Random, values: Values, broken: boolean): string {
@@ -128,7 +141,7 @@ export class Requests {
   #body({ operation }: Described, random: Random, values: Values, broken: boolean): Buffer | undefined {
     const schema: JsonSchema | undefined = operation.requestBody?.content['application/json']?.schema;
     if (schema === undefined) return broken && random.chance(0.3) ? Buffer.from(toJson(values.hostile())) : undefined;
-    const whole = plausible(values.valid(schema), operation.operationId, random);
+    const whole = plausible(values.valid(schema), operation.operationId, random, this.#hook);
     if (!broken) return Buffer.from(toJson(whole));
     let value: unknown = whole;
     for (let breaks = 1 + random.below(2); breaks > 0; breaks -= 1) value = values.broken(value);
@@ -157,7 +170,7 @@ function headersFor(random: Random, broken: boolean): Record<string, string> {
 }
 
 /** Takes out of a body what a schema can't know: fields that exclude each other, choices of tools that are not there. */
-function plausible(value: unknown, operationId: string, random: Random): unknown {
+function plausible(value: unknown, operationId: string, random: Random, hook: string): unknown {
   if (typeof value !== 'object' || value === null || random.chance(0.1)) return value;
   const body: Record<string, unknown> = { ...value };
   if (body['stream'] !== true) delete body['stream_options'];
@@ -166,6 +179,7 @@ function plausible(value: unknown, operationId: string, random: Random): unknown
   delete body['tool_choice'];
   if (body['model'] === null) body['model'] = 'any';
   if ('model' in body) body['input'] ??= 'Hello';
+  if ('url' in body && random.chance(HOOK_CHANCE)) body['url'] = hook;
   // Only what runs in the background can be cancelled and resumed.
   if (operationId === 'createResponse' && body['store'] !== false && random.chance(0.4)) body['background'] = true;
   if (operationId === 'createResponse' && random.chance(0.3)) body['stream'] = true;

@@ -30,8 +30,8 @@ type DeliveryRoute = { Params: { id: string; delivery: string } };
 export function webhookEndpointRoutes(app: FastifyInstance, { responses: deps }: AppDeps): void {
   app.get('/v1/webhook_event_types', () => ({ object: 'list', data: WEBHOOK_EVENT_TYPES }));
 
-  app.post('/v1/webhook_endpoints', async ({ body, projectId }) =>
-    createEndpoint(deps, projectId, parseObject(createWebhookEndpointBody, body ?? {}).body),
+  app.post('/v1/webhook_endpoints', async ({ body = {}, projectId }) =>
+    createEndpoint(deps, projectId, parseObject(createWebhookEndpointBody, body).body),
   );
   app.get<{ Querystring: Query }>('/v1/webhook_endpoints', async ({ query, projectId }) =>
     listEndpoints(deps, projectId, readQuery(pageQuery, query)),
@@ -39,19 +39,19 @@ export function webhookEndpointRoutes(app: FastifyInstance, { responses: deps }:
   app.get<Route>('/v1/webhook_endpoints/:id', async ({ params, projectId }) =>
     retrieveEndpoint(deps, projectId, params.id),
   );
-  app.post<Route>('/v1/webhook_endpoints/:id', async ({ params, body, projectId }) =>
-    updateEndpoint(deps, projectId, params.id, parseObject(updateWebhookEndpointBody, body ?? {}).body),
+  app.post<Route>('/v1/webhook_endpoints/:id', async ({ params, body = {}, projectId }) =>
+    updateEndpoint(deps, projectId, params.id, parseObject(updateWebhookEndpointBody, body).body),
   );
   app.delete<Route>('/v1/webhook_endpoints/:id', async ({ params, projectId }) =>
     deleteEndpoint(deps, projectId, params.id),
   );
 
-  app.post<Route>('/v1/webhook_endpoints/:id/rotate_secret', async ({ params, body, projectId }) => {
-    const { keep_old_secret_active_for_24_hours: keepOld } = parseObject(rotateSecretBody, body ?? {}).body;
+  app.post<Route>('/v1/webhook_endpoints/:id/rotate_secret', async ({ params, body = {}, projectId }) => {
+    const { keep_old_secret_active_for_24_hours: keepOld } = parseObject(rotateSecretBody, body).body;
     return rotateSecret(deps, projectId, params.id, keepOld ?? false);
   });
-  app.post<Route>('/v1/webhook_endpoints/:id/test', async ({ params, body, projectId }, reply) => {
-    const { event_type } = parseObject(testWebhookEndpointBody, body ?? {}).body;
+  app.post<Route>('/v1/webhook_endpoints/:id/test', async ({ params, body = {}, projectId }, reply) => {
+    const { event_type } = parseObject(testWebhookEndpointBody, body).body;
     return testEndpoint(deps, projectId, params.id, event_type, clientSignal(reply));
   });
 
