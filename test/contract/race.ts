@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import type { TestHolt } from '../support/holt.ts';
+import { Receiver } from '../support/webhook-receiver.ts';
+import type { Hit } from '../support/webhook-receiver.ts';
 import { parseFrames, streamFrames, streamText } from '../support/sse.ts';
 import {
   EventReader,
@@ -12,7 +15,7 @@ import {
   responseOf,
   streamUrl,
 } from './wire.ts';
-import type { Served } from './wire.ts';
+import { subscribe } from './webhook-endpoint.ts';
 
 /** How many rounds ended in each way. */
 export type Ends = ReadonlyMap<string, number>;
@@ -23,10 +26,14 @@ const WIDTH = 8;
 
 /**
  * A cancel against the end of a short response, at another event in every round: one end, and everybody is told the
- * same one, by the cancel, by the live stream, by a poll and by a replay.
+ * same one, by the cancel, by the live stream, by a poll, by a replay and by one webhook. `holt` has to allow receivers
+ * on this machine.
  */
-export async function raceCancels(holt: Served, rounds: number): Promise<Ends> {
+export async function raceCancels(holt: TestHolt, rounds: number): Promise<Ends> {
   const ends = new Map<string, number>();
+  const told = new Map<string, string>();
+  await using receiver = await Receiver.start();
+  const endpoint = await subscribe(holt, receiver.url());
   const whole = otter(SCRIPT, { background: true, stream: true });
   const { length } = await streamFrames(`${holt.url}/v1/responses`, jsonRequest(whole));
   const round = async (patience: number): Promise<void> => {
@@ -42,10 +49,23 @@ export async function raceCancels(holt: Served, rounds: number): Promise<Ends> {
     assert.deepEqual(responseOf(frames.at(-1)), cancelled);
     assert.equal((await get(holt, `responses/${id}`)).text, answer.text);
     assert.equal(await streamText(streamUrl(holt, id)), reader.text);
+    told.set(id, `response.${cancelled.status}`);
     ends.set(cancelled.status, (ends.get(cancelled.status) ?? 0) + 1);
   };
   for (let done = 0; done < rounds; done += WIDTH) {
     await Promise.all(Array.from({ length: WIDTH }, (_, index) => round(1 + ((done + index) % length))));
   }
+  const hits = await receiver.until((all) => eventsIn(all, told).length >= told.size, 'a webhook of every end');
+  assert.deepEqual(new Map(eventsIn(hits, told)), told);
+  assert.equal(new Set(hits.map(({ headers }) => headers['webhook-id'])).size, hits.length, 'each end is told once');
+  await holt.client.webhooks.delete(endpoint.id);
   return ends;
+}
+
+/** Response and type of what was told about the responses of the race. */
+function eventsIn(hits: readonly Hit[], raced: ReadonlyMap<string, string>): [id: string, type: string][] {
+  return hits
+    .map(({ body }) => JSON.parse(body) as { type: string; data: { id: string } })
+    .filter(({ data }) => raced.has(data.id))
+    .map(({ type, data }): [string, string] => [data.id, type]);
 }

@@ -80,6 +80,30 @@ describe('previous_response_id', () => {
     }
   });
 
+  test('a chain goes on with another provider', async () => {
+    const both = await startHolt({
+      flags: ['--upstream', upstream.url],
+      configure: (config) => {
+        config.providers['demo'] = { kind: 'scripted' };
+        config.models['otter'] = { provider: 'demo', compat: 'strict' };
+      },
+    });
+    try {
+      const story = await create(both, otter({ tokens: 5 }));
+      const other = await create(both, { model: 'other-provider', input: 'Go on.', previous_response_id: story.id });
+      const messages = await messagesFor('other-provider');
+      assert.deepEqual(
+        messages.map(({ role }) => role),
+        ['user', 'assistant', 'user'],
+      );
+      assert.equal(messages[1]?.content, textOf(story));
+      const back = await create(both, otter({ tokens: 5 }, { previous_response_id: other.id }));
+      assert.equal(back.status, 'completed');
+    } finally {
+      await both.stop();
+    }
+  });
+
   test('the output of a tool follows the call in the chain', async () => {
     const model = 'tool-chain';
     const call = { index: 0, id: 'call_1', function: { name: 'weather', arguments: '{"city":"Ulm"}' } };
