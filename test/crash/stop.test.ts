@@ -81,7 +81,7 @@ describe('stops and starts', { concurrency: 2 }, () => {
 
   test('a second server takes over when the first is killed while it waits', TIMEOUT, async ({ signal }) => {
     await using machine = await Machine.start(signal);
-    const { history } = await startStream(machine.url, { tokens: 3, first_token_ms: 1_000 }, began);
+    const { history } = await startStream(machine.url, { tokens: 3, first_token_ms: 4_000 }, began);
     const second = machine.start();
     await machine.kill();
     await second;
