@@ -995,3 +995,12 @@ test('whatever is sent as an id and a query, the answer is JSON and no 5xx', asy
     { numRuns: 300, endOnFailure: true },
   );
 });
+
+test('as many parts as a body can hold are no failure of the server', async () => {
+  const summary = Array.from({ length: 300_000 }, () => ({ type: 'summary_text', text: 'x' }));
+  const input = [
+    { type: 'reasoning', summary },
+    { role: 'user', content: 'hi' },
+  ];
+  assert.equal((await post(holt, { model: 'm', input }, {}, 'responses/input_tokens')).status, 200);
+});

@@ -214,6 +214,22 @@ export function stateConformance(name: string, open: () => Promise<StoreHarness>
       assert.equal((await store.readConversation('other', 'conv_1', PLENTY)).outcome, 'absent');
     });
 
+    withStore('a turn is added whole, though somebody has taken an id of it meanwhile', async (store) => {
+      await store.createConversation('default', { id: 'conv_1', createdAt: NOW, metadata: {} }, []);
+      const found = await store.readConversation('default', 'conv_1', PLENTY);
+      assert.ok(found.outcome === 'read');
+      const { no } = await begin(store, { conversation: found.place, input: [item('same', 'mine'), item('equal')] });
+      await store.addItems('default', 'conv_1', [item('same', 'another'), item('equal')]);
+      const turn = [item('same', 'mine'), item('equal'), item('out')];
+      await finish(store, no, endOf([item('out')], { turn }));
+      const page = await store.listItems('default', 'conv_1', { limit: 10, order: 'asc' });
+      assert.ok(page.outcome === 'page');
+      const texts = page.items.map((one) => (one.type === 'message' ? one.content : []));
+      const said = (text: string): object[] => [{ type: 'input_text', text }];
+      assert.deepEqual(texts, [said('another'), said('equal'), said('mine'), said('out')]);
+      assert.equal(new Set(page.items.map(({ id }) => id)).size, 4);
+    });
+
     withStore('a conversation that is deleted while a response runs over it stays deleted', async (store) => {
       await store.createConversation('default', { id: 'conv_1', createdAt: NOW, metadata: {} }, []);
       const found = await store.readConversation('default', 'conv_1', PLENTY);

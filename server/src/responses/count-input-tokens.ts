@@ -74,7 +74,8 @@ function addItem(counted: Countable, item: InputItem): void {
       addContent(counted, item.output);
       return;
     case 'reasoning':
-      counted.texts.push(...(item.content ?? []).map((part) => part.text), ...item.summary.map((part) => part.text));
+      for (const { text } of item.content ?? []) counted.texts.push(text);
+      for (const { text } of item.summary) counted.texts.push(text);
       return;
   }
 }

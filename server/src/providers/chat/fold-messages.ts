@@ -114,7 +114,7 @@ class MessageFold {
       const parts = typeof output === 'string' ? [] : output.map((part) => mapPart(part, this.#dialect));
       const content = typeof output === 'string' ? output : joinTexts(parts);
       this.#messages.push({ role: 'tool', tool_call_id: call.call_id, content });
-      shown.push(...parts.filter((part) => !isTextPart(part)));
+      for (const part of parts) if (!isTextPart(part)) shown.push(part);
     }
     // A tool message is text; what the tools showed comes right after the last of them.
     if (shown.length > 0) this.#messages.push({ role: 'user', content: shown });

@@ -122,7 +122,7 @@ export class ChunkMapper {
   #close(): void {
     this.#ended = true;
     for (const piece of this.#tags?.flush() ?? []) this.#think(piece.type, piece.delta);
-    this.#events.push(...this.#names.end());
+    for (const event of this.#names.end()) this.#events.push(event);
     for (const url of this.#citations) {
       this.#events.push({ type: 'annotation', annotation: urlCitation(url, undefined, 0, 0) });
     }

@@ -102,11 +102,30 @@ export function deleteItem(db: Database, projectId: string, id: string, itemId: 
 
 /**
  * What a response that has ended adds to its conversation, in the transaction of its end. Nothing, when the
- * conversation was deleted meanwhile; an item that is there already keeps its place.
+ * conversation was deleted meanwhile. Ids were free when the turn began: an item that is there by now keeps its place,
+ * and another one that has taken its id meanwhile takes nothing away: the item gets an id beside it.
  */
 export function addTurn(db: Database, conversation: number, items: readonly Item[]): void {
-  if (db.one('select 1 from conversation where no = ?', conversation) !== undefined) {
-    appendItems(db, conversation, items);
+  if (db.one('select 1 from conversation where no = ?', conversation) === undefined) return;
+  for (const item of items) {
+    const found = db.one(
+      'select item from conversation_item where id = ? and conversation_no = ?',
+      item.id,
+      conversation,
+    )?.['item'];
+    if (!(found instanceof Uint8Array)) appendItems(db, conversation, [item]);
+    else if (Buffer.compare(found, encodeItem(item)) !== 0) {
+      appendItems(db, conversation, [{ ...item, id: freeId(db, conversation, item.id) }]);
+    }
+  }
+}
+
+/** Numbers of items only grow, so the first try is taken only by who has chosen it on purpose. */
+function freeId(db: Database, conversation: number, id: string): string {
+  const newest = db.one('select max(no) as newest from conversation_item')?.['newest'];
+  for (let number = Number(newest ?? 0) + 1; ; number += 1) {
+    const free = `${id}_${number}`;
+    if (itemNo(db, conversation, free) === undefined) return free;
   }
 }
 
