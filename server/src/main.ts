@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net';
 import { systemClock } from './clock.ts';
 import type { Config, ProviderConfig } from './config.ts';
 import type { Clock, Ids, Log, Provider, Random, Store } from './domain/ports.ts';
+import type { Seal } from './domain/seal.ts';
 import { LocalHints } from './hints/local.ts';
 import { makeApp } from './http/app.ts';
 import { KEEP_ALIVE_MS } from './http/event-stream.ts';
@@ -53,6 +54,10 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
   const ids = overrides.ids ?? randomIds();
   const log = overrides.log ?? makeLogger(config.server.log_level);
   const opened = await SqliteStore.open(config.store.data);
+  const seal = await openSeal(config).catch(async (error: unknown) => {
+    await opened.close();
+    throw error;
+  });
   const store = overrides.wrapStore?.(opened) ?? opened;
   const providers = new Map(
     Object.entries(config.providers).map(([name, settings]) => [
@@ -62,8 +67,6 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
   );
   const models = bindModels(config.models, providers);
   const hints = new LocalHints(clock);
-  const [newest, ...older] = config.secrets;
-  const seal = makeSeal(newest === undefined ? [await secretOf(config.store.data)] : [newest, ...older]);
   const random = overrides.random ?? Math.random;
   const { allow_http, allow_private } = config.webhooks;
   const sender = new Sender({ http: allow_http, private: allow_private }, clock, overrides.lookup);
@@ -136,6 +139,11 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
   const { port } = app.server.address() as AddressInfo; // a TCP server that listens
   const host = config.server.host.includes(':') ? `[${config.server.host}]` : config.server.host;
   return { url: `http://${host}:${port}`, stop };
+}
+
+async function openSeal({ secrets, store }: Config): Promise<Seal> {
+  const [newest, ...older] = secrets;
+  return makeSeal(newest === undefined ? [await secretOf(store.data)] : [newest, ...older]);
 }
 
 function makeProvider(

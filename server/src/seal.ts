@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { open, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Seal, Sealed } from './domain/seal.ts';
 
@@ -12,6 +12,7 @@ const VERSION = 1;
 const KEY_ID_BYTES = 4;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
+const OWN_BYTES = 32;
 const HEAD_BYTES = 1 + KEY_ID_BYTES + NONCE_BYTES + TAG_BYTES;
 
 type Key = { id: Buffer; bytes: Buffer };
@@ -43,15 +44,41 @@ export function makeSeal(secrets: readonly [string, ...string[]]): Seal {
   };
 }
 
-/** The secret of a data directory, made at its first use: what one server sealed it opens after a restart. */
+/** As many characters as `secretOf` writes. */
+const OWN_SECRET = /^[0-9a-f]{64}$/;
+
+/**
+ * The secret of a data directory, made at its first use and durable before anything is sealed with it. Throws when
+ * the file holds anything else: sealing with a secret that was cut short would be sealing with none.
+ */
 export async function secretOf(data: string): Promise<string> {
   const file = join(data, 'secret');
-  try {
-    await writeFile(file, randomBytes(32).toString('hex'), { mode: 0o600, flag: 'wx' });
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+  const secret = (await readIfThere(file)) ?? (await makeSecret(data, file));
+  if (!OWN_SECRET.test(secret)) {
+    throw new Error(`${file} is damaged: put it back from a backup, or remove it and lose what was sealed with it`);
   }
-  return readFile(file, 'utf8');
+  return secret;
+}
+
+async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Under its name only when it is whole; the directory belongs to this process alone. */
+async function makeSecret(data: string, file: string): Promise<string> {
+  const secret = randomBytes(OWN_BYTES).toString('hex');
+  const draft = `${file}.new`;
+  await writeFile(draft, secret, { mode: 0o600, flush: true });
+  await rename(draft, file);
+  const directory = await open(data, 'r');
+  await directory.sync();
+  await directory.close();
+  return secret;
 }
 
 function decrypt(key: Key, bytes: Buffer, context: Buffer): string | undefined {

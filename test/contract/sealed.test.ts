@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { stat } from 'node:fs/promises';
+import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type OpenAI from 'openai';
@@ -144,6 +144,14 @@ describe('encrypted reasoning', () => {
       assert.equal(await goOn(model, carried, second), 'I should look.');
     } finally {
       await second.stop();
+    }
+  });
+
+  test('a damaged file with the secret stops the start, and names it', async () => {
+    const data = await temporaryDirectory();
+    for (const damaged of ['', 'abc']) {
+      await writeFile(join(data, 'secret'), damaged);
+      await assert.rejects(startHolt({ data }), /secret is damaged/);
     }
   });
 
