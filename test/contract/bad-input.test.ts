@@ -188,8 +188,6 @@ test('huge texts and long lists are taken or refused by their size', async () =>
     param: 'input',
     message: /maximum length 10485760, but got a string with length 10485761/,
   });
-  const many = Array.from({ length: 20_000 }, () => ({ role: 'user', content: 'x' }));
-  assert.equal((await create(holt, otter({}, { input: many }))).status, 'completed');
   assert.equal((await create(holt, otter({}, { instructions: 'x'.repeat(1_000_000) }))).status, 'completed');
   const model = 'm'.repeat(100_000);
   assertError(await post(named, otter({}, { model })), 400, { code: 'model_not_found', param: 'model' });
@@ -203,6 +201,84 @@ test('bytes that are no UTF-8 are refused or replaced, never a fault', async () 
     if (answer.status === 200) continue;
     assertError(answer, 400, { type: 'invalid_request_error' });
   }
+});
+
+describe('more than anybody sends is refused before it is looked at', () => {
+  const items = Array.from({ length: 10_001 }, () => ({ role: 'user', content: 'x' }));
+  const parts = Array.from({ length: 2_049 }, () => ({ type: 'input_text', text: 'x' }));
+  const thoughts = parts.map(() => ({ type: 'reasoning_text', text: 'x' }));
+  const long = 'x'.repeat(1_025);
+  const above = { code: 'array_above_max_length' };
+  refuses([
+    ['items', { input: items }, { ...above, param: 'input' }],
+    ['parts of a message', { input: [{ role: 'user', content: parts }] }, { ...above, param: 'input[0].content' }],
+    [
+      'parts of an output',
+      { input: [{ type: 'function_call_output', call_id: 'c', output: parts }] },
+      { ...above, param: 'input[0].output' },
+    ],
+    ['thoughts', { input: [{ type: 'reasoning', content: thoughts }] }, { ...above, param: 'input[0].content' }],
+    [
+      'an id',
+      { input: [{ role: 'user', content: 'x', id: long }] },
+      { code: 'string_above_max_length', param: 'input[0].id' },
+    ],
+    ['no name of a conversation', { conversation: '' }, { code: 'string_below_min_length', param: 'conversation' }],
+    [
+      'no id of a conversation',
+      { conversation: { id: '' } },
+      { code: 'string_below_min_length', param: 'conversation.id' },
+    ],
+  ]);
+
+  test('as many as that are served', async () => {
+    const made = await create(holt, otter({ tokens: 1 }, { input: items.slice(1) }));
+    const page = await holt.client.responses.inputItems.list(made.id, { limit: 100 });
+    assert.equal(page.data.length, 100);
+    assert.ok(page.has_more);
+  });
+});
+
+describe('what an endpoint beside the responses does not know', () => {
+  const cases: [path: string, body: object, key: string][] = [
+    ['responses/compact', { model: 'otter', input: 'x', conversation: 'conv_1' }, 'conversation'],
+    ['responses/compact', { model: 'otter', input: 'x', stream: true }, 'stream'],
+    ['responses/compact', { model: 'otter', input: 'x', background: true }, 'background'],
+    ['responses/compact', { model: 'otter', input: 'x', store: true }, 'store'],
+    ['responses/input_tokens', { model: 'otter', input: 'x', stream: true }, 'stream'],
+    ['conversations', { messages: [] }, 'messages'],
+  ];
+  for (const [path, body, key] of cases) {
+    test(`${key} for ${path} is refused, since it promises something`, async () => {
+      assertError(await post(holt, body, {}, path), 400, { code: 'unknown_parameter', param: key });
+    });
+  }
+
+  test('promises nothing when it is switched off', async () => {
+    const body = { model: 'otter', input: 'x', stream: false, store: null };
+    assert.equal((await post(holt, body, {}, 'responses/compact')).status, 200);
+  });
+
+  test('is refused by a strict server, also for conversations', async () => {
+    const { id } = await strict.client.conversations.create();
+    const add = { items: [{ role: 'user', content: 'x' }] };
+    for (const [path, body] of [
+      ['conversations', {}],
+      [`conversations/${id}`, { metadata: {} }],
+      [`conversations/${id}/items`, add],
+    ] as const) {
+      const refused = await post(strict, { ...body, colour: 'red' }, {}, path);
+      assertError(refused, 400, { code: 'unknown_parameter', param: 'colour' });
+      assert.equal((await post(strict, body, {}, path)).status, 200);
+    }
+  });
+
+  test('a personality is refused by its name', async () => {
+    const body = { model: 'otter', input: 'x', personality: 'witty' };
+    const refused = await post(holt, body, {}, 'responses/input_tokens');
+    assertError(refused, 400, unsupported('personality'));
+    assert.equal((await post(holt, { ...body, personality: null }, {}, 'responses/input_tokens')).status, 200);
+  });
 });
 
 test('NUL, half characters and prototype names are text like any other', async () => {
@@ -997,9 +1073,9 @@ test('whatever is sent as an id and a query, the answer is JSON and no 5xx', asy
 });
 
 test('as many parts as a body can hold are no failure of the server', async () => {
-  const summary = Array.from({ length: 300_000 }, () => ({ type: 'summary_text', text: 'x' }));
+  const summary = Array.from({ length: 2_048 }, () => ({ type: 'summary_text', text: 'x' }));
   const input = [
-    { type: 'reasoning', summary },
+    ...Array.from({ length: 150 }, () => ({ type: 'reasoning', summary })),
     { role: 'user', content: 'hi' },
   ];
   assert.equal((await post(holt, { model: 'm', input }, {}, 'responses/input_tokens')).status, 200);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import OpenAI from 'openai';
+import type { Store } from '../../server/src/domain/ports.ts';
 import { startHolt, temporaryDirectory } from '../support/holt.ts';
 import type { TestHolt } from '../support/holt.ts';
 import { startUpstream } from '../support/upstream.ts';
@@ -215,6 +216,33 @@ describe('a response in a conversation', () => {
     await slow;
     const items = await relay.client.conversations.items.list(id, { order: 'asc' });
     assert.deepEqual(texts(items.data as Items), ['b', 'Hello from the upstream.', 'a', 'slow']);
+  });
+
+  test('items can be added while somebody holds it, and come before the turn', async () => {
+    const { id } = await client.conversations.create();
+    const holder = await create(holt, otter(SILENT, { background: true, conversation: id }));
+    await client.conversations.items.create(id, { items: [{ role: 'user', content: 'meanwhile' }] });
+    await cancel(holt, holder.id);
+    assert.deepEqual(texts(await itemsOf(id)), ['meanwhile']);
+  });
+
+  test('deleted between reading and creating, it is not found', async () => {
+    let conversation = '';
+    await using deleting = await startHolt({
+      overrides: {
+        wrapStore: (store) =>
+          Object.assign(Object.create(store) as Store, {
+            create: async (...args: Parameters<Store['create']>) => {
+              await store.deleteConversation('default', conversation);
+              return store.create(...args);
+            },
+            close: () => store.close(),
+          }),
+      },
+    });
+    conversation = (await deleting.client.conversations.create()).id;
+    const refused = await post(deleting, otter({}, { background: true, conversation }));
+    assertError(refused, 404, { message: new RegExp(conversation) });
   });
 
   test('deleted meanwhile, it fails nothing', async () => {

@@ -162,6 +162,20 @@ describe('previous_response_id', () => {
     assert.equal((await messagesFor(model, 2))[1]?.content, 'half an');
   });
 
+  test('input_items shows a message with the phase and the marks that it came with', async () => {
+    const mark = { mode: 'explicit' };
+    const input = [
+      { role: 'user', content: [{ type: 'input_text', text: 'a', prompt_cache_breakpoint: mark }] },
+      { role: 'assistant', content: [{ type: 'output_text', text: 'b', annotations: [] }], phase: 'commentary' },
+    ];
+    const made = await create(holt, otter({ tokens: 1 }, { input }));
+    const { data } = JSON.parse((await get(holt, `responses/${made.id}/input_items?order=asc`)).text) as {
+      data: { phase?: string; content: { prompt_cache_breakpoint?: unknown }[] }[];
+    };
+    assert.deepEqual(data[0]?.content[0]?.prompt_cache_breakpoint, mark);
+    assert.equal(data[1]?.phase, 'commentary');
+  });
+
   test('input_items lists what the model was given, over a chain, in pages both ways', async () => {
     const first = await create(holt, { model: 'pages', input: 'a' });
     const second = await create(holt, {

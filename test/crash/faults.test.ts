@@ -5,7 +5,10 @@ import { DatabaseSync } from 'node:sqlite';
 import test from 'node:test';
 import { StoreUnavailable } from '../../server/src/domain/ports.ts';
 import type { Log, Store } from '../../server/src/domain/ports.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FakeClock } from '../support/clock.ts';
 import { startHolt, temporaryDirectory } from '../support/holt.ts';
+import { startUpstream } from '../support/upstream.ts';
 
 /** What goes wrong inside must not end the process, nor what has nothing to do with it. */
 
@@ -88,6 +91,50 @@ test('a store that refuses to create is a 503, and leaves no response and no ups
   });
   refuse = false;
   assert.equal((await holt.client.responses.create(create)).status, 'queued');
+});
+
+test("a create whose answer is late is nobody else's to run", async () => {
+  const clock = new FakeClock();
+  await using upstream = await startUpstream();
+  const committed = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<void>();
+  const looked = { times: 0 };
+  const holt = await startHolt({
+    flags: ['--upstream', upstream.url],
+    overrides: {
+      clock,
+      wrapStore: (store) =>
+        Object.assign(Object.create(store) as Store, {
+          create: async (...args: Parameters<Store['create']>) => {
+            const made = await store.create(...args);
+            committed.resolve();
+            await answer.promise;
+            return made;
+          },
+          listOwned: (...args: Parameters<Store['listOwned']>) => {
+            looked.times += 1;
+            return store.listOwned(...args);
+          },
+          close: () => store.close(),
+        }),
+    },
+  });
+  const { id } = await holt.client.conversations.create();
+  const created = holt.client.responses.create({ model: 'm', input: 'x', background: true, conversation: id });
+  await committed.promise;
+  // A lease period passes, and the look for strays is over when the next tick is set.
+  while (looked.times === 0 || !clock.timers.includes(1_000)) {
+    clock.advance(clock.timers.includes(1_000) ? 1_000 : 0);
+    await sleep(2);
+  }
+  answer.resolve();
+  const response = await created;
+  while ((await holt.client.responses.retrieve(response.id)).status !== 'completed') await sleep(2);
+  assert.equal((await upstream.requests('m')).length, 1);
+  const stopped = holt.stop();
+  await clock.waitForTimer(100);
+  clock.advance(100);
+  await stopped;
 });
 
 test('a damaged log is named and left alone; the others are recovered', async () => {

@@ -52,6 +52,7 @@ const PINNED: Record<string, [status: number, type: string, code: string | null]
   previous_response_not_found: [400, 'invalid_request_error', 'previous_response_not_found'],
   history_twice: [400, 'invalid_request_error', 'invalid_value'],
   history_too_large: [400, 'invalid_request_error', 'context_length_exceeded'],
+  references_too_large: [400, 'invalid_request_error', 'context_length_exceeded'],
   conversation_not_found: [404, 'invalid_request_error', null],
   conversation_locked: [400, 'invalid_request_error', 'conversation_locked'],
   conversation_needs_store: [400, 'invalid_request_error', 'unsupported_parameter'],

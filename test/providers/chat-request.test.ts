@@ -122,6 +122,23 @@ test('the dialect of OpenAI has its own names and fields', () => {
   });
 });
 
+test('the end of a cached prefix goes to OpenAI, and to nobody else', () => {
+  const mark = { prompt_cache_breakpoint: { mode: 'explicit' } };
+  const items = [
+    user([{ type: 'input_text', text: 'long', ...mark }]),
+    call('c'),
+    output('c', [
+      { type: 'input_text', text: 'a', ...mark },
+      { type: 'input_image', image_url: 'https://x/y.png', ...mark },
+    ]),
+  ];
+  const [asked, , told, shown] = messagesOf(items, 'openai') as { content: unknown }[];
+  assert.deepEqual(asked?.content, [{ type: 'text', text: 'long', ...mark }]);
+  assert.deepEqual(told?.content, [{ type: 'text', text: 'a', ...mark }]);
+  assert.deepEqual(shown?.content, [{ type: 'image_url', image_url: { url: 'https://x/y.png' }, ...mark }]);
+  assert.ok(!JSON.stringify(messagesOf(items)).includes('breakpoint'));
+});
+
 test('instructions are the first message', () => {
   const turn = turnFor('m', { instructions: 'Be kind' });
   const first = { role: 'system', content: 'Be kind' };

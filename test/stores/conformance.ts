@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { inputOf } from './read-input.ts';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { Chunk } from '../../server/src/domain/chunk.ts';
@@ -99,8 +100,8 @@ export function storeConformance(name: string, open: () => Promise<StoreHarness>
       assert.equal(found?.status, 'in_progress');
       assert.equal(found?.attempt, 1);
       assert.equal(await store.find('other', id, NOW), undefined);
-      assert.deepEqual(await store.findInput('default', id, NOW), []);
-      assert.equal(await store.findInput('other', id, NOW), undefined);
+      assert.deepEqual(await inputOf(store, id), []);
+      assert.equal(await inputOf(store, id, 'other'), 'absent');
     });
 
     withStore('an append is a compare-and-swap on n', async (store) => {
@@ -228,7 +229,7 @@ export function storeConformance(name: string, open: () => Promise<StoreHarness>
       assert.equal(await store.delete('default', id, NOW), 'deleted');
       assert.equal(await store.delete('default', id, NOW), 'absent');
       assert.equal(await store.find('default', id, NOW), undefined);
-      assert.equal(await store.findInput('default', id, NOW), undefined);
+      assert.equal(await inputOf(store, id), 'absent');
       assert.deepEqual(await store.fenceForCancel('default', id, 'w1', NOW), { outcome: 'absent' });
       assert.deepEqual(await store.append([{ no, chunk: chunkOf(2, 4, 1) }]), [false]);
       const page = await store.read(no, -1, 1_000);

@@ -55,6 +55,8 @@ test('the directory of an older Holt is upgraded, with what is in it', async () 
   const store = await SqliteStore.open(directory);
   const chain = await store.readChain('default', 'resp_1', 0, 1_000);
   assert.deepEqual(chain.outcome === 'read' && chain.items.map(({ id }) => id), ['msg_1', 'msg_2']);
+  const found = await store.findItems('default', ['msg_1', 'msg_2'], 0, 1_000);
+  assert.deepEqual(found.outcome === 'read' && found.items.map((item) => item?.id), ['msg_1', 'msg_2']);
   await store.createConversation('default', { id: 'conv_1', createdAt: 0, metadata: {} }, []);
   await store.close();
   await rm(directory, { recursive: true });

@@ -170,6 +170,13 @@ export const ERRORS = {
     code: 'context_length_exceeded',
     message: 'What came before this request is larger than this server reads at once.',
   },
+  references_too_large: {
+    status: 400,
+    type: invalid,
+    code: 'context_length_exceeded',
+    param: 'input',
+    message: 'What the items of this request refer to is larger than this server reads at once.',
+  },
   conversation_not_found: {
     status: 404,
     type: invalid,

@@ -179,14 +179,17 @@ export interface Store extends StateStore, WebhookStore {
   /**
    * The row and chunk 0, both or neither; any other outcome leaves nothing. `queueMax` counts only for an unowned row.
    * `conversation_locked`: an unfinished response holds it, or it is not as it was read any more.
+   * `conversation_absent`: it was deleted since.
    */
   create(
     response: NewResponse,
     queueMax: number,
-  ): Promise<{ outcome: 'created'; no: number } | { outcome: 'queue_full' } | { outcome: 'conversation_locked' }>;
+  ): Promise<
+    { outcome: 'created'; no: number } | { outcome: 'queue_full' | 'conversation_locked' | 'conversation_absent' }
+  >;
   /** A foreground response, which has no log: row, input and snapshot, once it has ended. */
   createEnded(
-    response: Omit<NewResponse, 'chunk' | 'workerId'>,
+    response: Omit<NewResponse, 'chunk' | 'workerId' | 'history'>,
     end: Omit<End, 'logExpiresAt' | 'eventId'>,
   ): Promise<void>;
   /** Undefined for an id that is unknown, another project's, deleted or past `expiresAt` at `now`. */
@@ -300,10 +303,11 @@ export interface Runs {
   /** A slot within `ms`, or undefined, as when the worker stops meanwhile. Rejects when `signal` aborts. */
   reserve(ms: number, signal: AbortSignal): Promise<Slot | undefined>;
   /**
-   * Starts a background response in this tick. `begun` holds the events of chunk 0; what follows is appended once
-   * `created` has given the row's number. When it rejects, the upstream is aborted.
+   * Starts a background response. `begun` holds the events of chunk 0; what follows is appended once `created` has
+   * given the row's number. When that rejects, nothing is left of the run, and the slot is free again.
+   * @param begin `now`: the upstream is asked in this tick; `created`: not before the row is there
    */
-  start(spec: RunSpec, slot: Slot, begun: Fold, created: Promise<number>): void;
+  start(spec: RunSpec, slot: Slot, begun: Fold, created: Promise<number>, begin: 'now' | 'created'): void;
   /** Starts a foreground response over a log in memory. `commit` stores it before its end is shown. */
   startForeground(spec: RunSpec, slot: Slot, commit: CommitEnd): ForegroundRun;
   /** Stops the upstream and drops what was not handed to the store yet. */

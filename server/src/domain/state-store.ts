@@ -26,6 +26,15 @@ export type ItemsPage =
 
 export type Chain = { outcome: 'read'; items: Item[] } | { outcome: 'broken' } | { outcome: 'too_large' };
 
+export type FoundItems = { outcome: 'read'; items: (Item | undefined)[] } | { outcome: 'too_large' };
+
+/**
+ * The most that is read of what earlier requests have left, bytes as stored: what comes before one request, what it
+ * refers to, or one page of items. More could not be sent as input either: the body limit of a request is as large by
+ * default.
+ */
+export const MOST_READ = 32 * 1024 * 1024;
+
 export type ConversationContext =
   | { outcome: 'read'; items: Item[]; place: ConversationPlace; held: boolean }
   | { outcome: 'absent' }
@@ -40,10 +49,23 @@ export interface StateStore {
   readChain(projectId: string, responseId: string, now: number, maxBytes: number): Promise<Chain>;
   /** All items, oldest first. `held`: an unfinished background response will add to it. */
   readConversation(projectId: string, id: string, maxBytes: number): Promise<ConversationContext>;
-  /** What the input of a response was: what came before it, as far as it is still there, and its own. */
-  findInput(projectId: string, responseId: string, now: number): Promise<Item[] | undefined>;
-  /** The items with these ids out of responses and conversations, undefined for what is not there. */
-  findItems(projectId: string, ids: readonly string[], now: number): Promise<(Item | undefined)[]>;
+  /**
+   * A page of what the input of a response was: what came before it, as far as it is still there, and its own. A page
+   * is shorter than its limit when the next item would bring what is read for it over `maxBytes`, and holds one item at
+   * least.
+   */
+  listInput(
+    projectId: string,
+    responseId: string,
+    now: number,
+    query: ItemsQuery,
+    maxBytes: number,
+  ): Promise<ItemsPage>;
+  /**
+   * The items with these ids out of responses and conversations, undefined for what is not there. `maxBytes` counts
+   * what has to be read for them: the input or the output of a response as a whole.
+   */
+  findItems(projectId: string, ids: readonly string[], now: number, maxBytes: number): Promise<FoundItems>;
 
   createConversation(projectId: string, conversation: StoredConversation, items: readonly Item[]): Promise<void>;
   findConversation(projectId: string, id: string): Promise<StoredConversation | undefined>;
@@ -56,7 +78,8 @@ export interface StateStore {
   deleteConversation(projectId: string, id: string): Promise<boolean>;
   /** All or none: `duplicate` when it has an item of one of these ids. */
   addItems(projectId: string, id: string, items: readonly Item[]): Promise<'added' | 'absent' | 'duplicate'>;
-  listItems(projectId: string, id: string, query: ItemsQuery): Promise<ItemsPage>;
+  /** A page is shorter than its limit when the next item would bring it over `maxBytes`, and holds one at least. */
+  listItems(projectId: string, id: string, query: ItemsQuery, maxBytes: number): Promise<ItemsPage>;
   findItem(projectId: string, id: string, itemId: string): Promise<Item | undefined>;
   deleteItem(projectId: string, id: string, itemId: string): Promise<boolean>;
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { requestItem } from './items.ts';
+import { MOST_INPUT_ITEMS, requestItem } from './items.ts';
 import { tool, toolChoice } from './tools.ts';
 
 /**
@@ -55,14 +55,14 @@ const INPUT_CHARACTERS = 10_485_760;
 export const createResponseBody = z
   .object({
     model: z.string().nullish(),
-    input: z.union([z.string().max(INPUT_CHARACTERS), z.array(requestItem)]).nullish(),
+    input: z.union([z.string().max(INPUT_CHARACTERS), z.array(requestItem).max(MOST_INPUT_ITEMS)]).nullish(),
     instructions: z.string().nullish(),
     background: z.boolean().nullish(),
     store: z.boolean().nullish(),
     stream: z.boolean().nullish(),
     stream_options: z.object({ include_obfuscation: z.boolean().nullish() }).nullish(),
     previous_response_id: z.string().nullish(),
-    conversation: z.union([z.string(), z.object({ id: z.string() })]).nullish(),
+    conversation: z.union([z.string().min(1), z.object({ id: z.string().min(1) })]).nullish(),
     include: z.array(z.enum(INCLUDABLE)).nullish(),
     metadata: metadata.nullish(),
     max_output_tokens: z.int().min(16).nullish(),

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { createResponseBody } from './create-response.ts';
 
 /** `POST /v1/responses/input_tokens` (contract.md §1.6). */
@@ -16,6 +16,7 @@ export const countTokensBody = createResponseBody
     text: true,
     truncation: true,
   })
+  .extend({ personality: z.unknown().optional() })
   .meta({ required: ['model'] });
 export type CountTokensBody = z.infer<typeof countTokensBody>;
 

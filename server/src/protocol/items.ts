@@ -2,12 +2,20 @@ import { z } from 'zod';
 
 /** Input items as a client may send them, and output items as Holt shows them (contract.md §2, upstream.md §1b). */
 
-const inputText = z.object({ type: z.literal('input_text'), text: z.string() });
+/** Where a prefix that is used again ends, for an upstream that caches prompts. */
+const cacheBreakpoint = z.object({ mode: z.literal('explicit') }).nullish();
+
+const inputText = z.object({
+  type: z.literal('input_text'),
+  text: z.string(),
+  prompt_cache_breakpoint: cacheBreakpoint,
+});
 const inputImage = z.object({
   type: z.literal('input_image'),
   image_url: z.string().nullish(),
   file_id: z.string().nullish(),
   detail: z.enum(['low', 'high', 'auto', 'original']).nullish(),
+  prompt_cache_breakpoint: cacheBreakpoint,
 });
 const inputFile = z.object({
   type: z.literal('input_file'),
@@ -16,6 +24,7 @@ const inputFile = z.object({
   file_url: z.string().nullish(),
   file_id: z.string().nullish(),
   detail: z.enum(['low', 'high', 'auto']).nullish(),
+  prompt_cache_breakpoint: cacheBreakpoint,
 });
 const inputAudio = z.object({
   type: z.literal('input_audio'),
@@ -31,16 +40,26 @@ const refusal = z.object({ type: z.literal('refusal'), refusal: z.string() });
 const inputContent = z.discriminatedUnion('type', [inputText, inputImage, inputFile, inputAudio, outputText, refusal]);
 const itemStatus = z.enum(['in_progress', 'completed', 'incomplete']);
 
+/** Ids of other servers hold more than a name, some hundred characters; ours have 52. */
+const itemId = z.string().max(1_024).nullish();
+
+/** Far above what clients send; each part is looked at on its own, so millions of empty ones would stall the rest. */
+const MOST_PARTS = 2_048;
+/** Each is looked up and indexed on its own: the same for the items of one request. */
+export const MOST_INPUT_ITEMS = 10_000;
+
 const message = z.object({
   type: z.literal('message'),
-  id: z.string().nullish(),
+  id: itemId,
   role: z.enum(['user', 'assistant', 'system', 'developer']),
-  content: z.union([z.string(), z.array(inputContent)]),
+  content: z.union([z.string(), z.array(inputContent).max(MOST_PARTS)]),
+  /** What the newest models of OpenAI call a part of their answer. */
+  phase: z.enum(['commentary', 'final_answer']).nullish(),
   status: itemStatus.nullish(),
 });
 const functionCall = z.object({
   type: z.literal('function_call'),
-  id: z.string().nullish(),
+  id: itemId,
   call_id: z.string().min(1),
   namespace: z.string().nullish(),
   name: z.string().min(1),
@@ -48,17 +67,20 @@ const functionCall = z.object({
   status: itemStatus.nullish(),
 });
 /** What a tool gave back. */
-const toolOutput = z.union([z.string(), z.array(z.discriminatedUnion('type', [inputText, inputImage, inputFile]))]);
+const toolOutput = z.union([
+  z.string(),
+  z.array(z.discriminatedUnion('type', [inputText, inputImage, inputFile])).max(MOST_PARTS),
+]);
 const functionCallOutput = z.object({
   type: z.literal('function_call_output'),
-  id: z.string().nullish(),
+  id: itemId,
   call_id: z.string().min(1),
   output: toolOutput,
   status: itemStatus.nullish(),
 });
 const customToolCall = z.object({
   type: z.literal('custom_tool_call'),
-  id: z.string().nullish(),
+  id: itemId,
   call_id: z.string().min(1),
   namespace: z.string().nullish(),
   name: z.string().min(1),
@@ -67,16 +89,22 @@ const customToolCall = z.object({
 });
 const customToolCallOutput = z.object({
   type: z.literal('custom_tool_call_output'),
-  id: z.string().nullish(),
+  id: itemId,
   call_id: z.string().min(1),
   output: toolOutput,
   status: itemStatus.nullish(),
 });
 const reasoning = z.object({
   type: z.literal('reasoning'),
-  id: z.string().nullish(),
-  summary: z.array(z.object({ type: z.literal('summary_text'), text: z.string() })).default([]),
-  content: z.array(z.object({ type: z.literal('reasoning_text'), text: z.string() })).nullish(),
+  id: itemId,
+  summary: z
+    .array(z.object({ type: z.literal('summary_text'), text: z.string() }))
+    .max(MOST_PARTS)
+    .default([]),
+  content: z
+    .array(z.object({ type: z.literal('reasoning_text'), text: z.string() }))
+    .max(MOST_PARTS)
+    .nullish(),
   encrypted_content: z.string().nullish(),
   status: itemStatus.nullish(),
 });
@@ -93,7 +121,7 @@ export type InputItem = z.infer<typeof inputItem>;
 /** A longer conversation in a form that only this server can read (contract.md §1.7). */
 const compaction = z.object({
   type: z.literal('compaction'),
-  id: z.string().nullish(),
+  id: itemId,
   encrypted_content: z.string().min(1),
 });
 

@@ -37,7 +37,7 @@ const UNSERVED: Partial<Record<keyof CreateResponseBody, string>> = {
 
 /** @param raw the body as it came, for its unknown keys */
 export function checkRequest(raw: object, body: CreateResponseBody, strict: boolean, log: Log): void {
-  checkKeys(raw, createResponseBody.shape, strict, log);
+  checkKeys(raw, createResponseBody.shape, { strict, log });
   for (const [key, reason] of Object.entries(UNSERVED)) {
     const value = body[key as keyof CreateResponseBody];
     if (value !== null && value !== undefined) throw apiError('unsupported_parameter', { param: key, reason });
@@ -54,11 +54,19 @@ export function checkRequest(raw: object, body: CreateResponseBody, strict: bool
   checkToolNames(body);
 }
 
-/** Keys that the schema does not know: a 400 in strict mode and for names that promise an effect, else a log line. */
-export function checkKeys(raw: object, shape: object, strict: boolean, log: Log): void {
-  const unknown = Object.keys(raw).filter((key) => !Object.hasOwn(shape, key));
-  for (const key of unknown) {
-    if (strict || FOREIGN.includes(key)) throw apiError('unknown_parameter', { param: key });
+/**
+ * Keys that the schema does not know: a 400 in strict mode and for names that promise an effect, else a log line.
+ * @param promising further names that do so here, unless they are null or false
+ */
+export function checkKeys(
+  raw: object,
+  shape: object,
+  { strict, log, promising = [] }: { strict: boolean; log: Log; promising?: readonly string[] },
+): void {
+  const unknown = Object.entries(raw).filter(([key]) => !Object.hasOwn(shape, key));
+  for (const [key, value] of unknown) {
+    const promises = FOREIGN.includes(key) || (promising.includes(key) && value !== null && value !== false);
+    if (strict || promises) throw apiError('unknown_parameter', { param: key });
   }
-  if (unknown.length > 0) log.info({ keys: unknown.map((key) => key.slice(0, 64)) }, 'ignored unknown parameters');
+  if (unknown.length > 0) log.info({ keys: unknown.map(([key]) => key.slice(0, 64)) }, 'ignored unknown parameters');
 }

@@ -1,4 +1,5 @@
 import { apiError } from '../domain/errors.ts';
+import { MOST_READ } from '../domain/state-store.ts';
 import type { Item, ItemsQuery } from '../domain/state-store.ts';
 import type { Conversation } from '../protocol/conversation.ts';
 import type { RequestItem } from '../protocol/items.ts';
@@ -32,7 +33,7 @@ export async function listConversationItems(
   id: string,
   query: ItemsQuery,
 ): Promise<ListPage<Item>> {
-  const page = await deps.store.listItems(projectId, id, query);
+  const page = await deps.store.listItems(projectId, id, query, MOST_READ);
   if (page.outcome === 'absent') throw apiError('conversation_not_found', { id });
   if (page.outcome === 'no_cursor') throw cursorNotFound(query, page.param);
   return pageOf(page.items, page.hasMore);

@@ -30,6 +30,9 @@ export async function countInputTokens(
   body: CountTokensBody,
   signal: AbortSignal,
 ): Promise<{ inputTokens: InputTokens; dropped: string[] }> {
+  if ((body.personality ?? null) !== null) {
+    throw apiError('unsupported_parameter', { param: 'personality', reason: 'is not served: models here have none' });
+  }
   const model = body.model ?? '';
   if (model === '') throw apiError('missing_required_parameter', { param: 'model' });
   const binding = deps.models.resolve(model);

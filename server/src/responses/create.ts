@@ -106,21 +106,18 @@ async function createInBackground(made: Made, signal: AbortSignal): Promise<Answ
   assembler.begin(spec.response, slot !== undefined);
   const events = assembler.take();
   const committed = Promise.withResolvers<number>();
-  const early = slot !== undefined && made.history.conversation === null;
-  if (early) {
-    deps.runs.start(spec, slot, begun, committed.promise);
+  if (slot !== undefined && made.history.conversation === null) {
+    deps.runs.start(spec, slot, begun, committed.promise, 'now');
     // The upstream first: what is done before its request has left is lost to the first token (docs/decisions/0002).
     await new Promise<void>((resolve) => {
       setImmediate(resolve);
     });
+  } else if (slot !== undefined) {
+    // A conversation may turn out to be held: then no upstream must have heard of the request.
+    deps.runs.start(spec, slot, begun, committed.promise, 'created');
   }
   commit(made, slot !== undefined, events, begun).then(committed.resolve, committed.reject);
-  const no = await committed.promise.catch((error: unknown) => {
-    if (!early) slot?.release();
-    throw error;
-  });
-  // A conversation may turn out to be held: then no upstream must have heard of the request.
-  if (slot !== undefined && !early) deps.runs.start(spec, slot, begun, committed.promise);
+  const no = await committed.promise;
   if (slot === undefined) deps.runs.wake();
   if (!spec.stream) return { kind: 'response', response: spec.response };
   return {
@@ -135,13 +132,19 @@ async function commit(made: Made, owned: boolean, events: readonly ResponseEvent
   const { deps } = made;
   const body = encodeEvents(events, begun.response);
   const chunk = { n: 0, firstSequence: 0, count: events.length, epoch: 0, closed: false, body };
-  const row = { ...rowOf(made), workerId: owned ? deps.runs.workerId : null, chunk };
+  const workerId = owned ? deps.runs.workerId : null;
+  const row = { ...rowOf(made), history: made.history.items, workerId, chunk };
   const result = await deps.store.create(row, deps.settings.queueMax);
-  if (result.outcome === 'queue_full') {
-    throw apiError('queue_full', { max: deps.settings.queueMax, retryAfter: QUEUE_RETRY_SECONDS });
+  switch (result.outcome) {
+    case 'created':
+      return result.no;
+    case 'queue_full':
+      throw apiError('queue_full', { max: deps.settings.queueMax, retryAfter: QUEUE_RETRY_SECONDS });
+    case 'conversation_locked':
+      throw apiError('conversation_locked');
+    case 'conversation_absent':
+      throw apiError('conversation_not_found', { id: made.history.conversation?.id });
   }
-  if (result.outcome === 'conversation_locked') throw apiError('conversation_locked');
-  return result.no;
 }
 
 async function createInForeground(made: Made, signal: AbortSignal): Promise<Answer> {
@@ -167,7 +170,7 @@ async function createInForeground(made: Made, signal: AbortSignal): Promise<Answ
   };
 }
 
-function rowOf(made: Made): Omit<NewResponse, 'chunk' | 'workerId'> {
+function rowOf(made: Made): Omit<NewResponse, 'chunk' | 'workerId' | 'history'> {
   const { deps, spec, request, history, createdAt } = made;
   return {
     id: spec.id,
@@ -180,6 +183,5 @@ function rowOf(made: Made): Omit<NewResponse, 'chunk' | 'workerId'> {
     expiresAt: createdAt + deps.settings.responseRetentionMs,
     previousResponseId: history.previousResponseId,
     conversation: history.conversation,
-    history: history.items,
   };
 }

@@ -1,5 +1,6 @@
 import { apiError } from '../domain/errors.ts';
 import type { Ids, Store } from '../domain/ports.ts';
+import { MOST_READ } from '../domain/state-store.ts';
 import type { Item } from '../domain/state-store.ts';
 import type { CreateResponseBody } from '../protocol/create-response.ts';
 import type { RequestItem, StoredItem } from '../protocol/items.ts';
@@ -50,9 +51,10 @@ async function findReferenced(
   const wanted = [...new Set([...references, ...bare])].filter((id) => !history.has(id));
   const found = new Map<string, Item>();
   if (wanted.length === 0) return found;
-  const stored = await deps.store.findItems(projectId, wanted, deps.clock.now());
+  const stored = await deps.store.findItems(projectId, wanted, deps.clock.now(), MOST_READ);
+  if (stored.outcome === 'too_large') throw apiError('references_too_large');
   for (const [index, id] of wanted.entries()) {
-    const item = stored[index];
+    const item = stored.items[index];
     if (item !== undefined) found.set(id, item);
     else if (references.has(id)) throw apiError('referenced_item_not_found', { id });
   }

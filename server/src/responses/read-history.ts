@@ -2,6 +2,7 @@ import { apiError } from '../domain/errors.ts';
 import type { Store } from '../domain/ports.ts';
 import { openItems } from '../domain/seal.ts';
 import type { Seal } from '../domain/seal.ts';
+import { MOST_READ } from '../domain/state-store.ts';
 import type { ConversationPlace, Item } from '../domain/state-store.ts';
 import type { CreateResponseBody } from '../protocol/create-response.ts';
 import type { InputItem } from '../protocol/items.ts';
@@ -13,9 +14,6 @@ export type History = {
   previousResponseId: string | null;
   conversation: (ConversationPlace & { id: string }) | null;
 };
-
-/** More could not be sent as input either: the body limit of a request is as large by default. */
-const HISTORY_BYTES = 32 * 1024 * 1024;
 
 type Deps = { store: Pick<Store, 'readChain' | 'readConversation'>; clock: { now(): number } };
 type Body = Partial<Pick<CreateResponseBody, 'previous_response_id' | 'conversation'>>;
@@ -42,14 +40,14 @@ async function readChain(
   projectId: string,
   id: string,
 ): Promise<Pick<History, 'items' | 'previousResponseId'>> {
-  const chain = await deps.store.readChain(projectId, id, deps.clock.now(), HISTORY_BYTES);
+  const chain = await deps.store.readChain(projectId, id, deps.clock.now(), MOST_READ);
   if (chain.outcome === 'broken') throw apiError('previous_response_not_found', { id });
   if (chain.outcome === 'too_large') throw apiError('history_too_large', { param: 'previous_response_id' });
   return { items: chain.items, previousResponseId: id };
 }
 
 async function readConversation(deps: Deps, projectId: string, id: string, mayBeHeld: boolean): Promise<History> {
-  const read = await deps.store.readConversation(projectId, id, HISTORY_BYTES);
+  const read = await deps.store.readConversation(projectId, id, MOST_READ);
   if (read.outcome === 'absent') throw apiError('conversation_not_found', { id });
   if (read.outcome === 'too_large') throw apiError('history_too_large', { param: 'conversation' });
   if (read.held && !mayBeHeld) throw apiError('conversation_locked');

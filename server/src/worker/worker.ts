@@ -73,6 +73,8 @@ export class Worker implements Runs {
   readonly #foreground = new Set<Foreground>();
   /** Responses whose end is being written, and orphans that wait for a slot: unfinished rows that are looked after. */
   readonly #tended = new Set<number>();
+  /** Responses whose row may be there already, and whose run begins when that is known. */
+  readonly #starting = new Set<string>();
   /** Work that a stop has to wait for. */
   readonly #tasks = new Set<Promise<void>>();
   readonly #stop = new AbortController();
@@ -81,6 +83,8 @@ export class Worker implements Runs {
   #queued = true;
   /** The claim that is under way; never rejects. */
   #claiming: Promise<void> | undefined;
+  /** Nothing is claimed meanwhile: what was claimed a moment ago would look like nobody's. */
+  #checking = false;
 
   constructor(deps: WorkerDeps, settings: WorkerSettings) {
     this.#deps = deps;
@@ -102,7 +106,7 @@ export class Worker implements Runs {
       leaveAlone: (orphan) => {
         this.#tended.add(orphan.no);
       },
-      looksAfter: (no, id) => this.#runs.has(id) || this.#tended.has(no),
+      looksAfter: (no, id) => this.#runs.has(id) || this.#starting.has(id) || this.#tended.has(no),
     };
   }
 
@@ -127,15 +131,20 @@ export class Worker implements Runs {
     }
   }
 
-  start(spec: RunSpec, slot: Slot, begun: Fold, created: Promise<number>): void {
+  start(spec: RunSpec, slot: Slot, begun: Fold, created: Promise<number>, begin: 'now' | 'created'): void {
     const tail = { n: 0, nextSequence: begun.nextSequence, epoch: 0 };
-    const run = this.#register({ ...spec, slot, begun, tail });
+    const register = (): Background => this.#register({ ...spec, slot, begun, tail });
+    const early = begin === 'now' ? register() : undefined;
+    if (early === undefined) this.#starting.add(spec.id);
     created.then(
       (no) => {
-        run.created(no);
+        (early ?? register()).created(no);
+        this.#starting.delete(spec.id);
       },
       () => {
-        run.abort();
+        this.#starting.delete(spec.id);
+        if (early === undefined) slot.release();
+        else early.abort();
       },
     );
   }
@@ -202,7 +211,17 @@ export class Worker implements Runs {
 
   /** Once a lease period: looks for responses of this worker that nobody works on. */
   async checkSelf(): Promise<void> {
-    if ((await handBackStrays(this.#deps, this.#owner)) > 0) await this.recover();
+    if (this.#checking) return;
+    this.#checking = true;
+    let strays = 0;
+    try {
+      await this.#claiming;
+      strays = await handBackStrays(this.#deps, this.#owner);
+    } finally {
+      this.#checking = false;
+      this.#claimQueued();
+    }
+    if (strays > 0) await this.recover();
   }
 
   /** Takes no new work, lets running responses end for `drainMs`, hands the rest back. */
@@ -248,7 +267,8 @@ export class Worker implements Runs {
 
   /** Claims while there is something to claim and a slot for it. After a failure the next tick tries again. */
   #claimQueued(): void {
-    if (this.#claiming !== undefined || !this.#queued || this.#slots.free === 0 || this.stopping) return;
+    if (this.#claiming !== undefined || this.#checking || this.stopping) return;
+    if (!this.#queued || this.#slots.free === 0) return;
     this.#claiming = this.#claim().then(
       () => {
         this.#claiming = undefined;

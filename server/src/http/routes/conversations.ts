@@ -1,6 +1,8 @@
 import type { FastifyInstance } from 'fastify';
+import type { z } from 'zod';
 import { addItemsBody, createConversationBody, updateConversationBody } from '../../protocol/conversation.ts';
 import { includeQuery, itemsQuery } from '../../protocol/queries.ts';
+import { checkKeys } from '../../responses/check-request.ts';
 import {
   addConversationItems,
   deleteConversationItem,
@@ -23,15 +25,21 @@ type ItemRoute = { Params: { id: string; item: string }; Querystring: Query };
 
 /** `/v1/conversations` and what is below it */
 export function conversationRoutes(app: FastifyInstance, { responses: deps }: AppDeps): void {
+  const { log, settings } = deps;
+  const parse = <T>(schema: z.ZodType<T> & { shape: object }, value: unknown): T => {
+    const { raw, body } = parseObject(schema, value);
+    checkKeys(raw, schema.shape, { strict: settings.strict, log });
+    return body;
+  };
   app.post('/v1/conversations', async ({ body = {}, projectId }) => {
-    const { metadata, items } = parseObject(createConversationBody, body).body;
+    const { metadata, items } = parse(createConversationBody, body);
     return createConversation(deps, projectId, metadata ?? {}, items ?? []);
   });
   app.get<Route>('/v1/conversations/:id', async ({ params, projectId }) =>
     retrieveConversation(deps, projectId, params.id),
   );
   app.post<Route>('/v1/conversations/:id', async ({ params, body = {}, projectId }) =>
-    updateConversation(deps, projectId, params.id, parseObject(updateConversationBody, body).body.metadata),
+    updateConversation(deps, projectId, params.id, parse(updateConversationBody, body).metadata),
   );
   app.delete<Route>('/v1/conversations/:id', async ({ params, projectId }) =>
     deleteConversation(deps, projectId, params.id),
@@ -39,7 +47,7 @@ export function conversationRoutes(app: FastifyInstance, { responses: deps }: Ap
 
   app.post<Route>('/v1/conversations/:id/items', async ({ params, query, body = {}, projectId }) => {
     readQuery(includeQuery, query);
-    return addConversationItems(deps, projectId, params.id, parseObject(addItemsBody, body).body.items);
+    return addConversationItems(deps, projectId, params.id, parse(addItemsBody, body).items);
   });
   app.get<Route>('/v1/conversations/:id/items', async ({ params, query, projectId }) =>
     listConversationItems(deps, projectId, params.id, readQuery(itemsQuery, query)),

@@ -3,7 +3,7 @@ import type { InputContent, InputItem } from '../../protocol/items.ts';
 import { flatName } from '../../domain/tools.ts';
 import type { Dialect } from './dialect.ts';
 import type { JsonObject } from './json.ts';
-import { isTextPart, mapPart } from './map-content.ts';
+import { isMarked, isTextPart, mapPart } from './map-content.ts';
 import { pairCalls } from './pair-calls.ts';
 import type { Call, CallOutput } from './pair-calls.ts';
 
@@ -112,7 +112,8 @@ class MessageFold {
       const output = this.#outputOf.get(call)?.output;
       if (output === undefined) continue;
       const parts = typeof output === 'string' ? [] : output.map((part) => mapPart(part, this.#dialect));
-      const content = typeof output === 'string' ? output : joinTexts(parts);
+      const texts = parts.filter(isTextPart);
+      const content = typeof output === 'string' ? output : texts.some(isMarked) ? texts : joinTexts(parts);
       this.#messages.push({ role: 'tool', tool_call_id: call.call_id, content });
       for (const part of parts) if (!isTextPart(part)) shown.push(part);
     }
@@ -124,7 +125,7 @@ class MessageFold {
     if (typeof content === 'string') return content;
     const parts = content.map((part) => mapPart(part, this.#dialect));
     // Many chat templates can't read an array, so there is one only when it is needed.
-    const textOnly = parts.every(isTextPart);
+    const textOnly = parts.every((part) => isTextPart(part) && !isMarked(part));
     return textOnly && (this.#dialect === 'generic' || parts.length < 2) ? joinTexts(parts) : parts;
   }
 }

@@ -8,6 +8,13 @@ import { readFile } from './read-file.ts';
 type InputFile = Extract<InputContent, { type: 'input_file' }>;
 
 export function mapPart(part: InputContent, dialect: Dialect): JsonObject {
+  const mapped = mapContent(part, dialect);
+  const cacheBreakpoint = 'prompt_cache_breakpoint' in part ? part.prompt_cache_breakpoint : undefined;
+  if (dialect !== 'openai' || (cacheBreakpoint ?? null) === null) return mapped;
+  return { ...mapped, prompt_cache_breakpoint: cacheBreakpoint };
+}
+
+function mapContent(part: InputContent, dialect: Dialect): JsonObject {
   switch (part.type) {
     case 'input_text':
     case 'output_text':
@@ -23,9 +30,14 @@ export function mapPart(part: InputContent, dialect: Dialect): JsonObject {
   }
 }
 
-/** Whether a part is text to this upstream, and so needs no list of parts. */
+/** Whether a part is text to this upstream, and so needs no list of parts unless it is marked. */
 export function isTextPart(part: JsonObject): part is { type: 'text'; text: string } {
   return part['type'] === 'text';
+}
+
+/** Whether a part says more than its content. */
+export function isMarked(part: JsonObject): boolean {
+  return 'prompt_cache_breakpoint' in part;
 }
 
 function text(text: string): JsonObject {

@@ -16,20 +16,24 @@ export type PairedCalls = {
  */
 export function pairCalls(items: readonly InputItem[]): PairedCalls {
   const outputOf = new Map<Call, CallOutput>();
-  const waiting = new Map<string, Call[]>();
+  const waiting = new Map<string, { calls: Call[]; answered: number }>();
   let lonelyOutput: CallOutput | undefined;
   for (const item of items) {
     if (item.type === 'function_call' || item.type === 'custom_tool_call') {
       const key = `${item.type}_output ${item.call_id}`;
-      const calls = waiting.get(key) ?? [];
-      calls.push(item);
-      waiting.set(key, calls);
+      const known = waiting.get(key);
+      if (known === undefined) waiting.set(key, { calls: [item], answered: 0 });
+      else known.calls.push(item);
     } else if (item.type === 'function_call_output' || item.type === 'custom_tool_call_output') {
-      const call = waiting.get(`${item.type} ${item.call_id}`)?.shift();
-      if (call === undefined) lonelyOutput ??= item;
-      else outputOf.set(call, item);
+      const known = waiting.get(`${item.type} ${item.call_id}`);
+      const call = known?.calls[known.answered];
+      if (known === undefined || call === undefined) lonelyOutput ??= item;
+      else {
+        known.answered += 1;
+        outputOf.set(call, item);
+      }
     }
   }
-  const lonelyCall = [...waiting.values()].flat()[0];
+  const lonelyCall = [...waiting.values()].flatMap(({ calls, answered }) => calls.slice(answered, answered + 1))[0];
   return { outputOf, lonelyCall, lonelyOutput };
 }

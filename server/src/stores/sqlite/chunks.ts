@@ -80,7 +80,7 @@ function finish(db: Database, no: number, end: End): void {
     end.logExpiresAt,
     no,
   );
-  indexItems(db, no, end.outputIds);
+  indexItems(db, no, end.outputIds, 'output');
   enqueueDeliveries(db, no, end);
   if (end.turn.length === 0) return;
   const conversation = db.one('select conversation_no from response where no = ?', no)?.['conversation_no'];

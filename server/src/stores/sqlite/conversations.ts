@@ -1,6 +1,6 @@
 import type { Item, ItemsPage, ItemsQuery, StoredConversation } from '../../domain/state-store.ts';
 import type { Database, Row } from './database.ts';
-import { decodeItem, encodeItem } from './items.ts';
+import { decodeItem, encodeItem, itemAt } from './items.ts';
 
 /** Conversations and their items (contract.md §1.8). The order of the items is that of their numbers. */
 
@@ -61,30 +61,40 @@ export function addItems(
   return 'added';
 }
 
-export function listItems(db: Database, projectId: string, id: string, query: ItemsQuery): ItemsPage {
+export function listItems(db: Database, projectId: string, id: string, query: ItemsQuery, maxBytes: number): ItemsPage {
   const no = conversationNo(db, projectId, id);
   if (no === undefined) return { outcome: 'absent' };
-  const descending = query.order === 'desc';
-  let low = 0;
-  let high = Number.MAX_SAFE_INTEGER;
   for (const param of ['after', 'before'] as const) {
     const cursor = query[param];
-    if (cursor === undefined) continue;
-    const place = itemNo(db, no, cursor);
-    if (place === undefined) return { outcome: 'no_cursor', param };
-    if ((param === 'after') === descending) high = place;
-    else low = place;
+    if (cursor !== undefined && itemNo(db, no, cursor) === undefined) return { outcome: 'no_cursor', param };
   }
+  return { outcome: 'page', ...readItems(db, no, Number.MAX_SAFE_INTEGER, { ...query, maxBytes }) };
+}
+
+/** A page of the items up to the number `upTo`, whose cursors are there. Sizes first: a page is read as far as it fits. */
+export function readItems(
+  db: Database,
+  conversation: number,
+  upTo: number,
+  { order, limit, after, before, maxBytes }: ItemsQuery & { maxBytes: number },
+): { items: Item[]; hasMore: boolean } {
+  const [oldest, newest] = order === 'asc' ? [after, before] : [before, after];
+  const low = oldest === undefined ? undefined : itemNo(db, conversation, oldest);
+  const high = newest === undefined ? undefined : itemNo(db, conversation, newest);
   const rows = db.all(
-    `select item from conversation_item where conversation_no = ? and no > ? and no < ?
-      order by no ${descending ? 'desc' : 'asc'} limit ?`,
-    no,
-    low,
-    high,
-    query.limit + 1,
+    `select no, length(item) as size from conversation_item where conversation_no = ? and no > ? and no < ?
+      order by no ${order} limit ?`,
+    conversation,
+    low ?? 0,
+    high ?? upTo + 1,
+    limit + 1,
   );
-  const items = rows.slice(0, query.limit).map((row) => decodeItem(row['item']));
-  return { outcome: 'page', items, hasMore: rows.length > query.limit };
+  let left = maxBytes;
+  const fitting = rows.slice(0, limit).filter(({ size }, index) => {
+    left -= Number(size);
+    return index === 0 || left >= 0;
+  });
+  return { items: fitting.map(({ no }) => itemAt(db, Number(no))), hasMore: rows.length > fitting.length };
 }
 
 export function findItem(db: Database, projectId: string, id: string, itemId: string): Item | undefined {
@@ -134,7 +144,7 @@ export function conversationNo(db: Database, projectId: string, id: string): num
   return row === undefined ? undefined : Number(row['no']);
 }
 
-function itemNo(db: Database, conversation: number, id: string): number | undefined {
+export function itemNo(db: Database, conversation: number, id: string): number | undefined {
   const row = db.one('select no from conversation_item where id = ? and conversation_no = ?', id, conversation);
   return row === undefined ? undefined : Number(row['no']);
 }

@@ -12,8 +12,9 @@ import {
 } from './conversations.ts';
 import { Database } from './database.ts';
 import { deleteResponse, sweep } from './forgetting.ts';
-import { findInput, readChain, readConversation } from './history.ts';
+import { readChain, readConversation } from './history.ts';
 import { findItems } from './items.ts';
+import { listInput } from './list-input.ts';
 import { claim, fenceForCancel, handBack, listOrphans, listOwned, takeOver } from './ownership.ts';
 import { create, createEnded, find } from './responses.ts';
 import { migrate } from './schema.ts';
@@ -68,7 +69,7 @@ const READS = {
   listOwned,
   readChain,
   readConversation,
-  findInput,
+  listInput,
   findItems,
   findConversation,
   listItems,

@@ -1,6 +1,6 @@
 import type { Chain, ConversationContext, ConversationPlace, Item } from '../../domain/state-store.ts';
 import { conversationNo } from './conversations.ts';
-import type { Database, Row } from './database.ts';
+import type { Database } from './database.ts';
 import { decodeItem } from './items.ts';
 import { VISIBLE, decodeOutput, decodeRequest, placeOf } from './rows.ts';
 
@@ -19,9 +19,7 @@ export function readChain(db: Database, projectId: string, id: string, now: numb
       projectId,
       now,
     );
-    if (row === undefined || (row['status'] !== 'completed' && row['status'] !== 'incomplete')) {
-      return { outcome: 'broken' };
-    }
+    if (row === undefined || !canGoOn(row['status'])) return { outcome: 'broken' };
     bytes += sizeOf(row['request']) + sizeOf(row['snapshot']);
     if (bytes > maxBytes) return { outcome: 'too_large' };
     links.push({ input: decodeRequest(row['request']).inputItems, output: decodeOutput(row['snapshot']) });
@@ -36,6 +34,11 @@ export function readChain(db: Database, projectId: string, id: string, now: numb
   return { outcome: 'read', items: links.toReversed().flatMap(({ input, output }) => [...input, ...output]) };
 }
 
+/** Nobody goes on from what has failed or was cancelled (contract.md §1.1, `previous_response_id`). */
+export function canGoOn(status: unknown): boolean {
+  return status === 'completed' || status === 'incomplete';
+}
+
 export function readConversation(db: Database, projectId: string, id: string, maxBytes: number): ConversationContext {
   const no = conversationNo(db, projectId, id);
   if (no === undefined) return { outcome: 'absent' };
@@ -43,26 +46,6 @@ export function readConversation(db: Database, projectId: string, id: string, ma
   if (Number(size?.['size'] ?? 0) > maxBytes) return { outcome: 'too_large' };
   const place = { no, upTo: newestItem(db, no) };
   return { outcome: 'read', items: itemsUpTo(db, place) ?? [], place, held: isHeld(db, no) };
-}
-
-export function findInput(db: Database, projectId: string, id: string, now: number): Item[] | undefined {
-  const row = db.one(
-    `select request, previous_response_id, conversation_no, conversation_up_to from response where ${VISIBLE}`,
-    id,
-    projectId,
-    now,
-  );
-  if (row === undefined) return undefined;
-  return [...before(db, projectId, row, now), ...decodeRequest(row['request']).inputItems];
-}
-
-function before(db: Database, projectId: string, row: Row, now: number): Item[] {
-  const place = placeOf(row);
-  if (place !== null) return itemsUpTo(db, place) ?? [];
-  const previous = row['previous_response_id'];
-  if (typeof previous !== 'string') return [];
-  const chain = readChain(db, projectId, previous, now, Number.MAX_SAFE_INTEGER);
-  return chain.outcome === 'read' ? chain.items : [];
 }
 
 /** Whether an unfinished background response will add to the conversation. */

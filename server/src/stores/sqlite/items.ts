@@ -1,51 +1,111 @@
-import type { Item } from '../../domain/state-store.ts';
+import type { FoundItems, Item } from '../../domain/state-store.ts';
 import type { Database } from './database.ts';
 import { VISIBLE_IN_RESPONSE, decodeOutput, decodeRequest } from './rows.ts';
 
 /** Items by their ids: `response_item` says in which response an item is, conversations hold theirs themselves. */
 
-/** An id that was used before keeps its first place. */
-export function indexItems(db: Database, responseNo: number, ids: readonly string[]): void {
+/** In one statement, however many. An id that was used before in the response keeps its first place. */
+export function indexItems(db: Database, responseNo: number, ids: readonly string[], side: 'input' | 'output'): void {
+  if (ids.length === 0) return;
+  db.run(
+    `insert into response_item (id, response_no, output) select value, ?, ? from json_each(?) where true
+      on conflict do nothing`,
+    responseNo,
+    side === 'output' ? 1 : 0,
+    JSON.stringify(ids),
+  );
+}
+
+export function findItems(
+  db: Database,
+  projectId: string,
+  ids: readonly string[],
+  now: number,
+  maxBytes: number,
+): FoundItems {
+  const reader = new Reader(db, projectId, now, maxBytes);
+  const items: (Item | undefined)[] = [];
   for (const id of ids) {
-    db.run('insert into response_item (id, response_no) values (?, ?) on conflict do nothing', id, responseNo);
+    items.push(reader.inResponses(id) ?? reader.inConversations(id));
+    if (reader.left < 0) return { outcome: 'too_large' };
+  }
+  return { outcome: 'read', items };
+}
+
+class Reader {
+  /** Bytes. Below zero, nothing was read any more. */
+  left: number;
+  readonly #db: Database;
+  readonly #projectId: string;
+  readonly #now: number;
+  /** Several references into one response decode it once. */
+  readonly #decoded = new Map<string, Item[]>();
+
+  constructor(db: Database, projectId: string, now: number, maxBytes: number) {
+    this.#db = db;
+    this.#projectId = projectId;
+    this.#now = now;
+    this.left = maxBytes;
+  }
+
+  /**
+   * Clients send items again that they got: so where an item came out comes before where it went in, whose inputs grow
+   * with every turn.
+   */
+  inResponses(id: string): Item | undefined {
+    const row = this.#db.one(
+      `select response.no, output, length(case when output = 1 then snapshot else request end) as size
+         from response_item join response on response.no = response_no
+        where response_item.id = ? and project_id = ? and ${VISIBLE_IN_RESPONSE}
+        order by output desc, response.no desc limit 1`,
+      id,
+      this.#projectId,
+      this.#now,
+    );
+    if (row === undefined) return undefined;
+    return this.#side(Number(row['no']), row['output'] === 1, Number(row['size'])).find((item) => item.id === id);
+  }
+
+  inConversations(id: string): Item | undefined {
+    const row = this.#db.one(
+      `select conversation_item.no, length(item) as size
+         from conversation_item join conversation on conversation.no = conversation_no
+        where conversation_item.id = ? and project_id = ? order by conversation_item.no desc limit 1`,
+      id,
+      this.#projectId,
+    );
+    if (row === undefined || !this.#take(Number(row['size']))) return undefined;
+    return itemAt(this.#db, Number(row['no']));
+  }
+
+  #side(no: number, output: boolean, size: number): Item[] {
+    const key = `${no} ${output}`;
+    const known = this.#decoded.get(key);
+    if (known !== undefined) return known;
+    if (!this.#take(size)) return [];
+    const items = output ? outputOf(this.#db, no) : inputOf(this.#db, no);
+    this.#decoded.set(key, items);
+    return items;
+  }
+
+  #take(size: number): boolean {
+    this.left -= size;
+    return this.left >= 0;
   }
 }
 
-export function findItems(db: Database, projectId: string, ids: readonly string[], now: number): (Item | undefined)[] {
-  /** Several references into one response decode it once. */
-  const decoded = new Map<number, Item[]>();
-  return ids.map((id) => inResponses(db, projectId, id, now, decoded) ?? inConversations(db, projectId, id));
+/** The items of a request itself. */
+export function inputOf(db: Database, responseNo: number): Item[] {
+  return decodeRequest(db.one('select request from response where no = ?', responseNo)?.['request']).inputItems;
 }
 
-function inResponses(
-  db: Database,
-  projectId: string,
-  id: string,
-  now: number,
-  decoded: Map<number, Item[]>,
-): Item | undefined {
-  const row = db.one(
-    `select response.no, request, snapshot from response_item join response on response.no = response_no
-      where response_item.id = ? and project_id = ? and ${VISIBLE_IN_RESPONSE} order by response.no desc limit 1`,
-    id,
-    projectId,
-    now,
-  );
-  if (row === undefined) return undefined;
-  const no = Number(row['no']);
-  const items = decoded.get(no) ?? [...decodeRequest(row['request']).inputItems, ...decodeOutput(row['snapshot'])];
-  decoded.set(no, items);
-  return items.find((item) => item.id === id);
+export function outputOf(db: Database, responseNo: number): Item[] {
+  return decodeOutput(db.one('select snapshot from response where no = ?', responseNo)?.['snapshot']);
 }
 
-function inConversations(db: Database, projectId: string, id: string): Item | undefined {
-  const row = db.one(
-    `select item from conversation_item join conversation on conversation.no = conversation_no
-      where conversation_item.id = ? and project_id = ? order by conversation_item.no desc limit 1`,
-    id,
-    projectId,
-  );
-  return row === undefined ? undefined : decodeItem(row['item']);
+/** @param no the number of an item of a conversation */
+export function itemAt(db: Database, no: number): Item {
+  return decodeItem(db.one('select item from conversation_item where no = ?', no)?.['item']);
 }
 
 export function encodeItem(item: Item): Uint8Array {

@@ -12,7 +12,10 @@ import { RESPONSE_COLUMNS, VISIBLE, encodeHistory, encodeRequest, toResponse } f
 export function create(db: Database, response: NewResponse, queueMax: number): Awaited<ReturnType<Store['create']>> {
   const owned = response.workerId !== null;
   if (!owned && queueIsFull(db, queueMax)) return { outcome: 'queue_full' };
-  if (response.conversation !== null && hasMoved(db, response.conversation)) return { outcome: 'conversation_locked' };
+  if (response.conversation !== null) {
+    if (!exists(db, response.conversation)) return { outcome: 'conversation_absent' };
+    if (hasMoved(db, response.conversation)) return { outcome: 'conversation_locked' };
+  }
   const no = db.insert(
     `insert into response (id, project_id, status, worker_id, attempt, model, provider, background, stream, request,
        created_at, started_at, expires_at, previous_response_id, conversation_no, conversation_up_to, history, log_state)
@@ -35,8 +38,12 @@ export function create(db: Database, response: NewResponse, queueMax: number): A
     encodeHistory(response.history),
   );
   insertChunk(db, no, response.chunk);
-  indexItems(db, no, idsOf(response));
+  indexItems(db, no, idsOf(response), 'input');
   return { outcome: 'created', no };
+}
+
+function exists(db: Database, { no }: ConversationPlace): boolean {
+  return db.one('select 1 from conversation where no = ?', no) !== undefined;
 }
 
 /** Somebody holds it, or something was added since it was read: an answer would not follow what is there now. */
@@ -60,7 +67,7 @@ function queueIsFull(db: Database, queueMax: number): boolean {
 
 export function createEnded(
   db: Database,
-  response: Omit<NewResponse, 'chunk' | 'workerId'>,
+  response: Omit<NewResponse, 'chunk' | 'workerId' | 'history'>,
   end: Omit<End, 'logExpiresAt'>,
 ): void {
   const no = db.insert(
@@ -83,7 +90,8 @@ export function createEnded(
     response.conversation?.no ?? null,
     response.conversation?.upTo ?? null,
   );
-  indexItems(db, no, [...idsOf(response), ...end.outputIds]);
+  indexItems(db, no, end.outputIds, 'output');
+  indexItems(db, no, idsOf(response), 'input');
   if (response.conversation !== null) addTurn(db, response.conversation.no, end.turn);
 }
 

@@ -120,6 +120,19 @@ const MIGRATIONS = [
   create index webhook_delivery_pending on webhook_delivery (endpoint_no, next_at) where state = 'pending';
   create index webhook_delivery_response on webhook_delivery (response_no);
   `,
+  // On which side of its response an item is. Responses of the first schema were not indexed: all are, anew.
+  `
+  alter table response_item add column output integer not null default 0;
+  delete from response_item;
+  insert or ignore into response_item (id, response_no, output)
+    select json_extract(item.value, '$.id'), response.no, 1
+      from response, json_each(cast(snapshot as text), '$.output') item
+     where deleted_at is null and snapshot is not null and json_extract(item.value, '$.id') is not null;
+  insert or ignore into response_item (id, response_no, output)
+    select json_extract(item.value, '$.id'), response.no, 0
+      from response, json_each(cast(request as text), '$.inputItems') item
+     where deleted_at is null and length(request) > 0 and json_extract(item.value, '$.id') is not null;
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

@@ -77,7 +77,7 @@ export class SqliteStore implements Store {
   sweep: Store['sweep'] = (...args) => this.#call('sweep', args);
   readChain: Store['readChain'] = (...args) => this.#call('readChain', args);
   readConversation: Store['readConversation'] = (...args) => this.#call('readConversation', args);
-  findInput: Store['findInput'] = (...args) => this.#call('findInput', args);
+  listInput: Store['listInput'] = (...args) => this.#call('listInput', args);
   findItems: Store['findItems'] = (...args) => this.#call('findItems', args);
   createConversation: Store['createConversation'] = (...args) => this.#call('createConversation', args);
   findConversation: Store['findConversation'] = (...args) => this.#call('findConversation', args);
