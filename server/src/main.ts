@@ -116,10 +116,10 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
       },
     },
   });
-  const maintenance = new Maintenance({ store, clock, log, worker, leaseMs: LEASE_MS });
+  let maintenance: Maintenance | undefined;
 
   async function stop(): Promise<void> {
-    await maintenance.stop();
+    await maintenance?.stop();
     await worker.stop();
     await webhooks.stop();
     await app.close();
@@ -129,6 +129,8 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
 
   try {
     await worker.recover();
+    // Not before: what is being taken over would look like nobody's.
+    maintenance = new Maintenance({ store, clock, log, worker, leaseMs: LEASE_MS });
     await app.listen({ host: config.server.host, port: config.server.port });
   } catch (error) {
     await stop();

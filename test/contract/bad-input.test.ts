@@ -24,16 +24,19 @@ let holt: TestHolt;
 /** Knows one model by name. */
 let named: TestHolt;
 let strict: TestHolt;
+/** In front of an upstream that nobody asks. */
+let relay: TestHolt;
 before(async () => {
-  [holt, named, strict] = await Promise.all([
+  [holt, named, strict, relay] = await Promise.all([
     startHolt({ configure: (config) => (config.server.body_limit = 24 * 1024 * 1024) }),
     startHolt({ configure: (config) => (config.models = { otter: { provider: 'otter' } }) }),
     startHolt({ configure: (config) => (config.server.strict = true) }),
+    startHolt({ flags: ['--upstream', 'http://127.0.0.1:9/v1'] }),
   ]);
 });
 after(async () => {
   assert.equal((await create(holt, otter())).status, 'completed', 'it still serves');
-  await Promise.all([holt.stop(), named.stop(), strict.stop()]);
+  await Promise.all([holt.stop(), named.stop(), strict.stop(), relay.stop()]);
 });
 
 type Row = [what: string, over: Record<string, unknown>, expected: ExpectedError];
@@ -223,6 +226,11 @@ describe('more than anybody sends is refused before it is looked at', () => {
       { input: [{ role: 'user', content: 'x', id: long }] },
       { code: 'string_above_max_length', param: 'input[0].id' },
     ],
+    [
+      'half a character in an id',
+      { input: [{ role: 'user', content: 'x', id: 'msg_\ud800' }] },
+      { code: 'invalid_value', param: 'input[0].id' },
+    ],
     ['no name of a conversation', { conversation: '' }, { code: 'string_below_min_length', param: 'conversation' }],
     [
       'no id of a conversation',
@@ -237,6 +245,11 @@ describe('more than anybody sends is refused before it is looked at', () => {
     assert.equal(page.data.length, 100);
     assert.ok(page.has_more);
   });
+});
+
+test('an object with more keys than anybody has is refused as a whole', async () => {
+  const metadata = Object.fromEntries(Array.from({ length: 10_001 }, (_, index) => [`k${index}`, 'x']));
+  assertError(await post(holt, otter({}, { metadata })), 400, { message: /more than 10000 keys/ });
 });
 
 describe('what an endpoint beside the responses does not know', () => {
@@ -271,6 +284,17 @@ describe('what an endpoint beside the responses does not know', () => {
       assertError(refused, 400, { code: 'unknown_parameter', param: 'colour' });
       assert.equal((await post(strict, body, {}, path)).status, 200);
     }
+  });
+
+  test('is refused where a response would refuse it', async () => {
+    const input = [{ role: 'user', content: [{ type: 'input_file', file_id: 'file_1' }] }];
+    const body = { model: 'm', input };
+    const refused = await post(relay, body, {}, 'responses/input_tokens');
+    assertError(refused, 400, { param: 'input[0].content[0].file_id' });
+    const pro = { model: 'm', input: 'x', reasoning: { mode: 'pro' } };
+    assertError(await post(relay, pro, {}, 'responses/input_tokens'), 400, { param: 'reasoning.mode' });
+    const lonely = { model: 'm', input: [{ type: 'function_call', call_id: 'c', name: 'f', arguments: '{}' }] };
+    assert.equal((await post(relay, lonely, {}, 'responses/input_tokens')).status, 200, 'in the middle of a turn');
   });
 
   test('a personality is refused by its name', async () => {

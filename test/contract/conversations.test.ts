@@ -92,7 +92,7 @@ describe('a conversation', () => {
     const before = await get(holt, `conversations/${id}/items?order=desc&limit=2&before=${all[40]?.id}`);
     assert.deepEqual(
       (JSON.parse(before.text) as { data: Items }).data.map((item) => item.id),
-      [all[44]?.id, all[43]?.id],
+      [all[42]?.id, all[41]?.id],
     );
     const third = all[2]?.id ?? '';
     assert.deepEqual(await client.conversations.items.retrieve(third, { conversation_id: id }), all[2]);

@@ -162,6 +162,37 @@ describe('previous_response_id', () => {
     assert.equal((await messagesFor(model, 2))[1]?.content, 'half an');
   });
 
+  test('input_items shows every kind of item as the official description has it, however it was sent', async () => {
+    const image = { type: 'input_image', image_url: 'https://example.com/a.png' };
+    const file = { type: 'input_file', filename: 'a.txt', file_data: 'data:text/plain;base64,YQ==', file_url: null };
+    const nothing = { id: null, status: null };
+    const input = [
+      { role: 'user', content: [image, { ...image, detail: null }, { ...file, file_id: null, detail: null }] },
+      { role: 'user', content: [{ type: 'input_text', text: 'a', prompt_cache_breakpoint: null }], ...nothing },
+      { role: 'assistant', content: 'b', phase: null },
+      { type: 'reasoning', summary: [], content: null, encrypted_content: null, ...nothing },
+      { type: 'function_call', call_id: 'c', name: 'f', arguments: '{}', namespace: null, ...nothing },
+      { type: 'function_call_output', call_id: 'c', output: [image], ...nothing },
+      { type: 'custom_tool_call', call_id: 'd', name: 'g', input: 'x', namespace: null, ...nothing },
+      { type: 'custom_tool_call_output', call_id: 'd', output: [{ ...image, detail: null }], ...nothing },
+    ];
+    const made = await create(holt, otter({ tokens: 1 }, { input }));
+    const listed = await get(holt, `responses/${made.id}/input_items?order=asc`);
+    assert.equal((JSON.parse(listed.text) as { data: unknown[] }).data.length, input.length);
+    assert.ok(!listed.text.includes('null'), listed.text);
+    assert.equal(listed.text.match(/"detail":"auto"/g)?.length, 4);
+    const { id } = await holt.client.conversations.create({ items: input as never });
+    assert.ok(!(await get(holt, `conversations/${id}/items`)).text.includes('null'));
+  });
+
+  test('a history of twenty megabytes can be gone on from', async () => {
+    const input = 'x'.repeat(10_000_000);
+    const first = await create(holt, otter({ tokens: 1 }, { input }));
+    const second = await create(holt, otter({ tokens: 1 }, { input, previous_response_id: first.id }));
+    const third = await create(holt, otter({ tokens: 1 }, { previous_response_id: second.id }));
+    assert.equal(third.status, 'completed');
+  });
+
   test('input_items shows a message with the phase and the marks that it came with', async () => {
     const mark = { mode: 'explicit' };
     const input = [
@@ -199,7 +230,8 @@ describe('previous_response_id', () => {
     };
     assert.deepEqual(
       page.data.map(({ id }) => id),
-      ascending.slice(0, 3).map(({ id }) => id),
+      ascending.slice(4, 7).map(({ id }) => id),
+      'the page that ends there',
     );
     assert.equal(page.has_more, true);
     await remove(holt, first.id);

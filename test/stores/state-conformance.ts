@@ -180,6 +180,9 @@ export function stateConformance(name: string, open: () => Promise<StoreHarness>
       assert.deepEqual(await page({ order: 'desc' }), ['dc', true]);
       assert.deepEqual(await page({ order: 'desc', after: 'c' }), ['ba', false]);
       assert.deepEqual(await page({ order: 'desc', before: 'b' }), ['dc', false]);
+      assert.deepEqual(await page({ before: 'd' }), ['bc', true], 'the page that ends there');
+      assert.deepEqual(await page({ order: 'desc', before: 'a' }), ['cb', true]);
+      assert.deepEqual(await page({ before: 'c' }), ['ab', false]);
       assert.deepEqual(await page({ after: 'z' }), { outcome: 'no_cursor', param: 'after' });
       assert.equal(await store.deleteItem('default', 'conv_1', 'b'), true);
       assert.equal(await store.deleteItem('default', 'conv_1', 'b'), false);
@@ -226,6 +229,15 @@ export function stateConformance(name: string, open: () => Promise<StoreHarness>
       assert.deepEqual(await pages({ limit: 9, order: 'asc', after: 'b', before: 'f' }), ['cde']);
       assert.deepEqual(await pages({ limit: 9, order: 'desc', after: 'f', before: 'b' }), ['edc']);
       assert.deepEqual(await pages({ limit: 9, order: 'asc', after: 'f', before: 'b' }), ['']);
+      for (const [query, seen, hasMore] of [
+        [{ limit: 3, order: 'asc', before: 'g' }, 'def', true],
+        [{ limit: 6, order: 'asc', before: 'g' }, 'abcdef', false],
+        [{ limit: 3, order: 'desc', before: 'b' }, 'edc', true],
+      ] as const) {
+        const page = await store.listInput('default', last, NOW, query, PLENTY);
+        assert.ok(page.outcome === 'page');
+        assert.deepEqual([page.items.map(({ id }) => id).join(''), page.hasMore], [seen, hasMore]);
+      }
       assert.deepEqual(await pages({ limit: 9, order: 'asc', after: 'h' }), ['']);
       // A request is read as a whole, the items of a conversation one by one.
       assert.deepEqual(await pages({ limit: 9, order: 'asc' }, 10), ['a', 'b', 'cd', 'e', 'f', 'gh']);
@@ -257,6 +269,14 @@ export function stateConformance(name: string, open: () => Promise<StoreHarness>
       const again = [item('q'), item('a', 'first'), item('more', 'x'.repeat(5_000))];
       await ended(store, { input: again }, [item('b')]);
       assert.deepEqual(await foundIds(store, 'default', ['a', 'b'], NOW, 1_000), ['a', 'b']);
+    });
+
+    withStore('an item that very many responses hold is found in the one that is still there', async (store) => {
+      const kept = await ended(store, { input: [item('same')], expiresAt: NOW + 2 * DAY }, []);
+      for (let more = 0; more < 250; more += 1) await ended(store, { input: [item('same')] }, []);
+      assert.deepEqual(await foundIds(store, 'default', ['same'], NOW + DAY), ['same']);
+      await store.delete('default', kept, NOW);
+      assert.deepEqual(await foundIds(store, 'default', ['same'], NOW + DAY), [undefined]);
     });
 
     withStore('many items are indexed', async (store) => {

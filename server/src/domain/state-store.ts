@@ -10,7 +10,10 @@ export type StoredConversation = { id: string; createdAt: number; metadata: Reco
 /** How far a conversation was read: `upTo` is the number of its newest item then, 0 when it had none. */
 export type ConversationPlace = { no: number; upTo: number };
 
-/** `after` and `before` are ids of items; both are exclusive, in the order of the page. */
+/**
+ * `after` and `before` are ids of items; both are exclusive, in the order of the page. With `before` alone the page is
+ * the one that ends there, as a client goes back with the first id it has; then `hasMore` is about what is before it.
+ */
 export type ItemsQuery = {
   limit: number;
   order: 'asc' | 'desc';

@@ -9,6 +9,8 @@ const DECIMALS: ReadonlySet<string> = new Set(['temperature', 'top_p']);
 
 /** Deeper nesting than any schema needs; what comes later recurses. */
 const MAX_DEPTH = 200;
+/** More keys than any object needs: each is looked at on its own, and a body can hold millions. */
+const MAX_KEYS = 10_000;
 
 /** Undefined for an empty body, which the Python client sends with a JSON content type on cancel and delete. */
 export function parseJson(text: string): unknown {
@@ -19,9 +21,8 @@ export function parseJson(text: string): unknown {
   } catch (error) {
     throw apiError('invalid_json', { reason: error instanceof Error ? shorten(error.message) : '', cause: error });
   }
-  if (isDeeperThan(value, MAX_DEPTH)) {
-    throw apiError('invalid_json', { reason: `nested deeper than ${MAX_DEPTH} levels` });
-  }
+  const excess = excessOf(value);
+  if (excess !== undefined) throw apiError('invalid_json', { reason: excess });
   return value;
 }
 
@@ -30,13 +31,22 @@ function shorten(message: string): string {
   return message.replace(/[,.]? ?\.{0,3}"[\s\S]*$/, '').slice(0, 120);
 }
 
-function isDeeperThan(value: unknown, limit: number): boolean {
+function excessOf(value: unknown): string | undefined {
   let level: unknown[] = [value];
   for (let depth = 0; level.length > 0; depth += 1) {
-    if (depth > limit) return true;
-    level = level.flatMap((node) => (typeof node === 'object' && node !== null ? Object.values(node) : []));
+    if (depth > MAX_DEPTH) return `nested deeper than ${MAX_DEPTH} levels`;
+    const next: unknown[][] = [];
+    for (const node of level) {
+      if (Array.isArray(node)) next.push(node);
+      else if (typeof node === 'object' && node !== null) {
+        const values: unknown[] = Object.values(node);
+        if (values.length > MAX_KEYS) return `an object with more than ${MAX_KEYS} keys`;
+        next.push(values);
+      }
+    }
+    level = next.flat();
   }
-  return false;
+  return undefined;
 }
 
 export function parseObject<T>(schema: z.ZodType<T>, value: unknown): { raw: object; body: T } {

@@ -49,6 +49,9 @@ export const metadata = z
   })
   .meta({ maxProperties: METADATA_PAIRS });
 
+/** Far above what a model can choose from. */
+const MOST_TOOLS = 2_048;
+
 /** Documented for `input` as a string by the official description: 10,485,760 characters. */
 const INPUT_CHARACTERS = 10_485_760;
 
@@ -71,7 +74,7 @@ export const createResponseBody = z
     temperature: z.number().min(0).max(2).nullish(),
     top_p: z.number().min(0).max(1).nullish(),
     top_logprobs: z.int().min(0).max(20).nullish(),
-    tools: z.array(tool).nullish(),
+    tools: z.array(tool).max(MOST_TOOLS).nullish(),
     tool_choice: toolChoice.nullish(),
     text: z.object({ format: textFormat.nullish(), verbosity: z.enum(['low', 'medium', 'high']).nullish() }).nullish(),
     reasoning: z

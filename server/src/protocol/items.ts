@@ -40,8 +40,18 @@ const refusal = z.object({ type: z.literal('refusal'), refusal: z.string() });
 const inputContent = z.discriminatedUnion('type', [inputText, inputImage, inputFile, inputAudio, outputText, refusal]);
 const itemStatus = z.enum(['in_progress', 'completed', 'incomplete']);
 
-/** Ids of other servers hold more than a name, some hundred characters; ours have 52. */
-const itemId = z.string().max(1_024).nullish();
+/**
+ * Ids of other servers hold more than a name, some hundred characters; ours have 52. Half a character could not be
+ * found again.
+ */
+const itemId = z
+  .string()
+  .max(1_024)
+  .check((context) => {
+    if (context.value.isWellFormed()) return;
+    context.issues.push({ code: 'custom', input: context.value, message: 'not a well-formed string.' });
+  })
+  .nullish();
 
 /** Far above what clients send; each part is looked at on its own, so millions of empty ones would stall the rest. */
 const MOST_PARTS = 2_048;

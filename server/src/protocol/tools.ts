@@ -71,7 +71,11 @@ export const toolChoice = z.union([
   z.discriminatedUnion('type', [
     z.object({ type: z.literal('function'), name: z.string() }),
     z.object({ type: z.literal('custom'), name: z.string() }),
-    z.object({ type: z.literal('allowed_tools'), mode: z.enum(['auto', 'required']), tools: z.array(toolReference) }),
+    z.object({
+      type: z.literal('allowed_tools'),
+      mode: z.enum(['auto', 'required']),
+      tools: z.array(toolReference).max(2_048),
+    }),
   ]),
 ]);
 export type ToolChoice = z.infer<typeof toolChoice>;

@@ -1,4 +1,6 @@
-import { apiError } from '../domain/errors.ts';
+import { ApiError, apiError } from '../domain/errors.ts';
+import type { ErrorName } from '../domain/errors.ts';
+import type { ModelBinding } from '../domain/ports.ts';
 import type { CreateResponseBody } from '../protocol/create-response.ts';
 import type { InputContent, InputItem } from '../protocol/items.ts';
 import type { CountTokensBody, InputTokens } from '../protocol/input-tokens.ts';
@@ -41,10 +43,32 @@ export async function countInputTokens(
   const history = await readHistory(deps, projectId, body, { mayBeHeld: true });
   const inputItems = await expandInput(deps, projectId, body.input ?? [], history.items);
   const { before, input } = openTurn(deps.seal, projectId, history, inputItems);
+  check(binding, served, input, before);
   const { texts, tokens } = countable(served, [...before, ...input]);
   let total = tokens;
   for (const text of texts) total += await deps.tokenizer.count(text, binding.upstreamModel, signal);
   return { inputTokens: { object: 'response.input_tokens', input_tokens: total }, dropped };
+}
+
+/** In the middle of a turn, which no model could answer yet, a history can be counted all the same. */
+const UNPAIRED: ReadonlySet<ErrorName> = new Set([
+  'tool_call_missing',
+  'tool_output_missing',
+  'custom_tool_call_missing',
+  'custom_tool_output_missing',
+]);
+
+function check(
+  { provider }: ModelBinding,
+  body: CreateResponseBody,
+  input: readonly InputItem[],
+  before: readonly InputItem[],
+): void {
+  try {
+    provider.check(body, input, before);
+  } catch (error) {
+    if (!(error instanceof ApiError) || !UNPAIRED.has(error.row)) throw error;
+  }
 }
 
 function countable(body: CreateResponseBody, items: readonly InputItem[]): Countable {

@@ -58,7 +58,12 @@ export async function createResponse(
   const createdAt = deps.clock.now();
   const id = deps.ids.response(createdAt);
   const response = initialResponse(id, createdAt, served, model, history);
-  const request: StoredRequest = { body: served, upstreamModel: binding.upstreamModel, inputItems };
+  // Once is enough: the input may be large, and the items are all that is asked for again.
+  const request: StoredRequest = {
+    body: { ...served, input: undefined },
+    upstreamModel: binding.upstreamModel,
+    inputItems,
+  };
   const spec = specOf(projectId, response, binding, request, [...turn.before, ...turn.input]);
   const made = { deps, body: served, spec, request, history, createdAt };
   const answer = await (response.background ? createInBackground(made, signal) : createInForeground(made, signal));

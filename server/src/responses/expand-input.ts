@@ -3,7 +3,7 @@ import type { Ids, Store } from '../domain/ports.ts';
 import { MOST_READ } from '../domain/state-store.ts';
 import type { Item } from '../domain/state-store.ts';
 import type { CreateResponseBody } from '../protocol/create-response.ts';
-import type { RequestItem, StoredItem } from '../protocol/items.ts';
+import type { InputContent, RequestItem, StoredItem } from '../protocol/items.ts';
 
 type Deps = { store: Pick<Store, 'findItems'>; ids: Ids; clock: { now(): number } };
 
@@ -69,7 +69,12 @@ function isBare(item: RequestItem): item is Reasoning & { id: string } {
   return item.summary.length === 0 && (item.content ?? []).length === 0 && (item.encrypted_content ?? null) === null;
 }
 
+/** With an id and a status, and without what is null: items are shown as the official description has them. */
 function withId(item: StoredItem, ids: Ids): Item {
+  return identified(withoutNulls(item), ids);
+}
+
+function identified(item: StoredItem, ids: Ids): Item {
   switch (item.type) {
     case 'message':
       return {
@@ -83,17 +88,32 @@ function withId(item: StoredItem, ids: Ids): Item {
                   ? { type: 'output_text', text: item.content, annotations: [], logprobs: [] }
                   : { type: 'input_text', text: item.content },
               ]
-            : item.content,
+            : item.content.map(shown),
       };
     case 'function_call':
-    case 'function_call_output':
       return { ...item, id: item.id ?? ids.item('fc'), status: item.status ?? 'completed' };
     case 'custom_tool_call':
-    case 'custom_tool_call_output':
       return { ...item, id: item.id ?? ids.item('ctc'), status: item.status ?? 'completed' };
+    case 'function_call_output':
+    case 'custom_tool_call_output':
+      return {
+        ...item,
+        id: item.id ?? ids.item(item.type === 'function_call_output' ? 'fc' : 'ctc'),
+        status: item.status ?? 'completed',
+        output: typeof item.output === 'string' ? item.output : item.output.map(shown),
+      };
     case 'reasoning':
       return { ...item, id: item.id ?? ids.item('rs') };
     case 'compaction':
       return { ...item, id: item.id ?? ids.item('cmp') };
   }
+}
+
+function shown<Part extends InputContent>(part: Part): Part {
+  const without = withoutNulls(part);
+  return without.type === 'input_image' ? { ...without, detail: without.detail ?? 'auto' } : without;
+}
+
+function withoutNulls<T extends object>(value: T): T {
+  return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== null)) as T; // null is what it means to leave out
 }

@@ -138,8 +138,11 @@ export class Worker implements Runs {
     if (early === undefined) this.#starting.add(spec.id);
     created.then(
       (no) => {
-        (early ?? register()).created(no);
         this.#starting.delete(spec.id);
+        if (early === undefined && this.stopping) {
+          slot.release();
+          this.#track(this.#deps.store.handBack(this.workerId, [no]));
+        } else (early ?? register()).created(no);
       },
       () => {
         this.#starting.delete(spec.id);

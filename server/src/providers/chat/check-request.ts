@@ -19,8 +19,8 @@ export function checkRequest(
   const source = typeof request.previous_response_id === 'string' ? 'previous_response_id' : 'conversation';
   history.forEach((item, place) => checkItem(item, `${source}[${place}]`, dialect));
   items.forEach((item, place) => checkItem(item, `input[${place}]`, dialect));
-  checkPairs([...history, ...items]);
   checkReasoning(request);
+  checkPairs([...history, ...items]);
 }
 
 function checkReasoning({ reasoning }: CreateResponseBody): void {

@@ -1,3 +1,4 @@
+import { pageBack } from '../../domain/page-back.ts';
 import type { Item, ItemsPage, ItemsQuery, StoredConversation } from '../../domain/state-store.ts';
 import type { Database, Row } from './database.ts';
 import { decodeItem, encodeItem, itemAt } from './items.ts';
@@ -68,7 +69,8 @@ export function listItems(db: Database, projectId: string, id: string, query: It
     const cursor = query[param];
     if (cursor !== undefined && itemNo(db, no, cursor) === undefined) return { outcome: 'no_cursor', param };
   }
-  return { outcome: 'page', ...readItems(db, no, Number.MAX_SAFE_INTEGER, { ...query, maxBytes }) };
+  const read = (wanted: ItemsQuery) => readItems(db, no, Number.MAX_SAFE_INTEGER, { ...wanted, maxBytes });
+  return { outcome: 'page', ...pageBack(query, read) };
 }
 
 /** A page of the items up to the number `upTo`, whose cursors are there. Sizes first: a page is read as far as it fits. */

@@ -32,13 +32,20 @@ export function findItems(
   return { outcome: 'read', items };
 }
 
+/** Bytes as stored. */
+type Sizes = { input: number; output: number };
+
+/** How many places of an id are looked up at once; nearly always the first is it. */
+const PLACES = 100;
+
 class Reader {
   /** Bytes. Below zero, nothing was read any more. */
   left: number;
   readonly #db: Database;
   readonly #projectId: string;
   readonly #now: number;
-  /** Several references into one response decode it once. */
+  /** Several references into one response look at it once, and decode it once. */
+  readonly #sizes = new Map<number, Sizes | undefined>();
   readonly #decoded = new Map<string, Item[]>();
 
   constructor(db: Database, projectId: string, now: number, maxBytes: number) {
@@ -53,17 +60,41 @@ class Reader {
    * with every turn.
    */
   inResponses(id: string): Item | undefined {
+    let before: [output: number, no: number] = [1, Number.MAX_SAFE_INTEGER];
+    for (;;) {
+      // Without the response's row, whose columns lie behind its bodies: an id may be in very many responses.
+      const places = this.#db.all(
+        `select output, response_no from response_item where id = ? and (output, response_no) < (?, ?)
+          order by output desc, response_no desc limit ?`,
+        id,
+        ...before,
+        PLACES,
+      );
+      for (const place of places) {
+        before = [Number(place['output']), Number(place['response_no'])];
+        const [output, no] = before;
+        const sizes = this.#sizesOf(no);
+        if (sizes === undefined) continue;
+        const items = this.#side(no, output === 1, output === 1 ? sizes.output : sizes.input);
+        return items.find((item) => item.id === id);
+      }
+      if (places.length < PLACES) return undefined;
+    }
+  }
+
+  /** Undefined when the response is not there for this project. */
+  #sizesOf(no: number): Sizes | undefined {
+    if (this.#sizes.has(no)) return this.#sizes.get(no);
     const row = this.#db.one(
-      `select response.no, output, length(case when output = 1 then snapshot else request end) as size
-         from response_item join response on response.no = response_no
-        where response_item.id = ? and project_id = ? and ${VISIBLE_IN_RESPONSE}
-        order by output desc, response.no desc limit 1`,
-      id,
+      `select length(request) as input, length(snapshot) as output from response
+        where no = ? and project_id = ? and ${VISIBLE_IN_RESPONSE}`,
+      no,
       this.#projectId,
       this.#now,
     );
-    if (row === undefined) return undefined;
-    return this.#side(Number(row['no']), row['output'] === 1, Number(row['size'])).find((item) => item.id === id);
+    const sizes = row === undefined ? undefined : { input: Number(row['input']), output: Number(row['output']) };
+    this.#sizes.set(no, sizes);
+    return sizes;
   }
 
   inConversations(id: string): Item | undefined {

@@ -1,3 +1,4 @@
+import { pageBack } from '../../domain/page-back.ts';
 import type { ConversationPlace, Item, ItemsPage, ItemsQuery } from '../../domain/state-store.ts';
 import { itemNo, readItems } from './conversations.ts';
 import type { Database, Row } from './database.ts';
@@ -21,21 +22,35 @@ export function listInput(
   const row = db.one(`select ${LINK_COLUMNS} from response where ${VISIBLE}`, id, projectId, now);
   if (row === undefined) return { outcome: 'absent' };
   const newestFirst = segmentsBehind(db, projectId, row, now);
-  const segments = query.order === 'desc' ? newestFirst : newestFirst.toReversed();
-  const places = { after: 0, before: segments.length - 1 };
   for (const param of ['after', 'before'] as const) {
     const cursor = query[param];
     if (cursor === undefined) continue;
-    places[param] = segments.findIndex((segment) => segment.holds(cursor));
-    if (places[param] < 0) return { outcome: 'no_cursor', param };
+    if (!newestFirst.some((segment) => segment.holds(cursor))) return { outcome: 'no_cursor', param };
   }
+  const page = pageBack(query, (wanted) => {
+    const segments = wanted.order === 'desc' ? newestFirst : newestFirst.toReversed();
+    return readSegments(segments, wanted, maxBytes);
+  });
+  return { outcome: 'page', ...page };
+}
 
+/** The cursors are in the segments. */
+function readSegments(
+  segments: readonly Segment[],
+  query: ItemsQuery,
+  maxBytes: number,
+): { items: Item[]; hasMore: boolean } {
+  const placeOfCursor = (cursor: string): number => segments.findIndex((segment) => segment.holds(cursor));
+  const places = {
+    after: query.after === undefined ? 0 : placeOfCursor(query.after),
+    before: query.before === undefined ? segments.length - 1 : placeOfCursor(query.before),
+  };
   const items: Item[] = [];
   let left = maxBytes;
   for (let place = places.after; place <= places.before; place += 1) {
     const segment = segments[place];
     if (segment === undefined) break;
-    if (items.length > 0 && segment.size > left) return { outcome: 'page', items, hasMore: true };
+    if (items.length > 0 && segment.size > left) return { items, hasMore: true };
     const part = segment.read({
       order: query.order,
       // One more than fits tells whether there is more.
@@ -46,10 +61,10 @@ export function listInput(
     });
     items.push(...part.items);
     left -= segment.size;
-    if (items.length > query.limit) return { outcome: 'page', items: items.slice(0, query.limit), hasMore: true };
-    if (part.hasMore) return { outcome: 'page', items, hasMore: true };
+    if (items.length > query.limit) return { items: items.slice(0, query.limit), hasMore: true };
+    if (part.hasMore) return { items, hasMore: true };
   }
-  return { outcome: 'page', items, hasMore: false };
+  return { items, hasMore: false };
 }
 
 type Read = ItemsQuery & { maxBytes: number };
