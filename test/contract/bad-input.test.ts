@@ -227,6 +227,11 @@ describe('more than anybody sends is refused before it is looked at', () => {
       { code: 'string_above_max_length', param: 'input[0].id' },
     ],
     [
+      'tools',
+      { tools: items.map((_, index) => ({ type: 'function', name: `f${index}` })) },
+      { ...above, param: 'tools' },
+    ],
+    [
       'half a character in an id',
       { input: [{ role: 'user', content: 'x', id: 'msg_\ud800' }] },
       { code: 'invalid_value', param: 'input[0].id' },

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { MOST_INPUT_ITEMS, requestItem } from './items.ts';
-import { tool, toolChoice } from './tools.ts';
+import { MOST_TOOLS, tool, toolChoice } from './tools.ts';
 
 /**
  * The body of `POST /v1/responses` (contract.md §1.1). The schema knows shapes and ranges; whether a field can be
@@ -48,9 +48,6 @@ export const metadata = z
     });
   })
   .meta({ maxProperties: METADATA_PAIRS });
-
-/** Far above what a model can choose from. */
-const MOST_TOOLS = 2_048;
 
 /** Documented for `input` as a string by the official description: 10,485,760 characters. */
 const INPUT_CHARACTERS = 10_485_760;

@@ -5,6 +5,9 @@ import { z } from 'zod';
  * since a lenient model leaves it out: `responses/unserved.ts` decides.
  */
 
+/** Far above what a model can choose from: each is looked at on its own. */
+export const MOST_TOOLS = 10_000;
+
 const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
 
 /** What both kinds of a client's own tools may say about who calls them and when. */
@@ -74,7 +77,7 @@ export const toolChoice = z.union([
     z.object({
       type: z.literal('allowed_tools'),
       mode: z.enum(['auto', 'required']),
-      tools: z.array(toolReference).max(2_048),
+      tools: z.array(toolReference).max(MOST_TOOLS),
     }),
   ]),
 ]);

@@ -45,8 +45,9 @@ function text(text: string): JsonObject {
 }
 
 function image(url: string | null | undefined, detail: string | null | undefined): JsonObject {
-  const known = detail === 'original' ? 'high' : detail;
-  return { type: 'image_url', image_url: { url, ...(known !== undefined && known !== null && { detail: known }) } };
+  const known = detail === 'original' ? 'high' : (detail ?? 'auto');
+  // The default is what it means to leave it out, and not every server knows the name.
+  return { type: 'image_url', image_url: { url, ...(known !== 'auto' && { detail: known }) } };
 }
 
 function openaiFile({ filename, file_data }: InputFile): JsonObject {
