@@ -58,6 +58,14 @@ export type Turn = {
   idempotencyKey: string;
 };
 
+/** How far the log has come with a run that is the upstream's own background response. */
+export type UpstreamPlace = {
+  /** The upstream's id of it. */
+  ref: string;
+  /** The upstream's number of the last event that is in the log; null when there is none. */
+  cursor: number | null;
+};
+
 /** An adapter to an upstream API. It knows neither ids nor numbers of ours. */
 export interface Provider {
   readonly name: string;
@@ -74,6 +82,16 @@ export interface Provider {
    * silence when `signal` aborts, which closes the upstream socket; never throws for what an upstream does.
    */
   run(turn: Turn, signal: AbortSignal): AsyncIterable<readonly UpstreamEvent[]>;
+  /**
+   * Goes on with a run of the upstream's own that outlived the process that began it (design.md §8, policy 1). As
+   * `run`, but yields only what follows `place`. Absent when the upstream keeps no runs.
+   */
+  reattach?(turn: Turn, place: UpstreamPlace, signal: AbortSignal): AsyncIterable<readonly UpstreamEvent[]>;
+  /**
+   * Goes on after exactly `prefix`, the text of an answer that is cut off there (design.md §8, policy 2). As `run`,
+   * but yields only what follows it. Absent when the upstream would begin anew.
+   */
+  continueFrom?(turn: Turn, prefix: string, signal: AbortSignal): AsyncIterable<readonly UpstreamEvent[]>;
   /** The upstream's models, empty when it can't say. Bounded by `signal`. */
   models(signal: AbortSignal): Promise<Model[]>;
   close(): Promise<void>;
@@ -152,7 +170,13 @@ export type StoredResponse = {
 /** The place where an owner appends next. */
 export type Tail = { n: number; nextSequence: number; epoch: number };
 /** A response somebody has just become the owner of. */
-export type OwnedResponse = StoredResponse & { request: StoredRequest; history: Item[]; tail: Tail };
+export type OwnedResponse = StoredResponse & {
+  request: StoredRequest;
+  history: Item[];
+  tail: Tail;
+  /** Absent when its run is not the upstream's own, or its store keeps no such places. */
+  upstream?: UpstreamPlace;
+};
 
 /** What ends a response, written in the transaction of its closing chunk. Times in ms. */
 export type End = {
