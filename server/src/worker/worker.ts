@@ -1,7 +1,7 @@
 import { Assembler } from '../domain/assembler.ts';
 import { encodeInProgress } from '../domain/chunk-codec.ts';
 import type { Fold } from '../domain/fold.ts';
-import { ApiError } from '../domain/errors.ts';
+import { ApiError, apiError } from '../domain/errors.ts';
 import { openItems } from '../domain/seal.ts';
 import type { Seal } from '../domain/seal.ts';
 import { StoreUnavailable } from '../domain/ports.ts';
@@ -241,7 +241,7 @@ export class Worker implements Runs {
     const drained = new AbortController();
     await Promise.race([ended, waitMs(this.#deps.clock, this.#settings.drainMs, drained.signal)]);
     drained.abort();
-    for (const run of this.#foreground) run.abort();
+    for (const run of this.#foreground) run.abort(apiError('shutting_down'));
     const left = [...this.#runs.values()];
     for (const run of left) run.abort();
     await this.#appender.idle();
