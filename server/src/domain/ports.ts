@@ -218,7 +218,7 @@ export interface Store extends StateStore, WebhookStore {
   ): Promise<void>;
   /** Undefined for an id that is unknown, another project's, deleted or past `expiresAt` at `now`. */
   find(projectId: string, id: string, now: number): Promise<StoredResponse | undefined>;
-  /** Up to `limit` queued rows, oldest first, each with a chunk of `body` that holds `response.in_progress`. */
+  /** Up to `limit` queued rows whose cancel nobody asked for, oldest first, each with a chunk of `body` that holds `response.in_progress`. */
   claim(workerId: string, limit: number, body: Uint8Array, now: number): Promise<OwnedResponse[]>;
   /**
    * In the order given, which is sorted by `no`. False means fenced: drop the response. The same append sent again
@@ -234,7 +234,10 @@ export interface Store extends StateStore, WebhookStore {
     workerId: string,
     now: number,
   ): Promise<{ outcome: 'fenced'; response: OwnedResponse } | { outcome: 'pending' | 'ended' | 'absent' }>;
-  /** Unfinished rows that no live worker owns, oldest first, after row number `afterNo`. */
+  /**
+   * Unfinished rows that no live worker owns, oldest first, after row number `afterNo`. What is queued waits, and is
+   * none of them, unless its cancel was asked for.
+   */
   listOrphans(liveWorkerId: string, afterNo: number, limit: number): Promise<{ no: number; id: string }[]>;
   /** Fences an orphan, counts the attempt and makes `workerId` its owner. Undefined when it has ended meanwhile. */
   takeOver(no: number, workerId: string): Promise<OwnedResponse | undefined>;
