@@ -186,6 +186,15 @@ export class LogWorld {
     if (!last.accepted) assert.equal(accepted, false, `${known.id}: what was refused is accepted now`);
   }
 
+  /** An append that no worker makes, but a broken one could: behind the end it wrote, or over a gap. */
+  async intrude({ known, n, epoch, assembler }: View, where: 'behind the end' | 'over a gap'): Promise<void> {
+    if (where === 'behind the end' && !assembler.ended) return;
+    const place = where === 'over a gap' ? known.tail.n + 2 : n + 1;
+    const chunk = { n: place, firstSequence: known.log.length, count: 1, epoch, closed: false };
+    const [accepted] = await this.ask('append', [{ no: known.no, chunk: { ...chunk, body: encodeInProgress() } }]);
+    assert.equal(accepted, false, `${known.id}: an append ${where} was accepted`);
+  }
+
   async cancel(worker: string, known: Known): Promise<void> {
     const answer = await this.ask('fenceForCancel', 'default', known.id, worker, this.now);
     const gone = known.purged || known.deletedAt !== null;

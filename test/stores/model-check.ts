@@ -79,6 +79,7 @@ const COMMANDS = [
   ...[1, 2, 3].map(() => ofOwner('append', (world, view, size) => world.append(view, size))),
   ofOwner('complete', (world, view) => world.close(view, 'completed')),
   ofOwner('fail', (world, view) => world.close(view, 'failed')),
+  ofOwner('intrude', (world, view, size) => world.intrude(view, size === 1 ? 'over a gap' : 'behind the end')),
   ofOwner('send again', (world, view) => world.resend(view)),
   ofResponse('cancel', (world, known, by) => world.cancel(by, known)),
   ofResponse('take over', (world, known, by) => world.takeOver(by, known)),
