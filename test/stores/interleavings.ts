@@ -1,7 +1,7 @@
 import type { Store } from '../../server/src/domain/ports.ts';
 import { isEnded } from '../../server/src/domain/status.ts';
 import { look } from './log-look.ts';
-import { DAY_MS, LEASE_MS } from './log-model.ts';
+import { DAY_MS, LARGE, LEASE_MS } from './log-model.ts';
 import type { Known, View } from './log-model.ts';
 import { LogWorld } from './log-world.ts';
 
@@ -29,6 +29,7 @@ function own(worker: string, step: (world: LogWorld, view: View) => Promise<void
 }
 
 const append = (worker: string): Step => own(worker, (world, view) => world.append(view, 1));
+const appendLarge = (worker: string): Step => own(worker, (world, view) => world.append(view, 1, LARGE));
 const close = (worker: string): Step => own(worker, (world, view) => world.close(view, 'completed'));
 const fail = (worker: string): Step => own(worker, (world, view) => world.close(view, 'failed'));
 const intrude = (worker: string): Step =>
@@ -96,6 +97,12 @@ const SCENARIOS: (Scenario & { more: Step[] })[] = [
       [compact, sweep(2 * LEASE_MS + 1), sweep(DAY_MS)],
     ],
     more: [append('w1'), remove, compact],
+  },
+  {
+    name: 'an owner of large chunks, a canceller, a compaction',
+    begin: running,
+    actors: [[appendLarge('w1'), append('w1'), close('w1')], [cancel('w2'), close('w2')], [compact]],
+    more: [resend('w1'), remove, compact],
   },
 ];
 

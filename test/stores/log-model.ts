@@ -10,6 +10,8 @@ import type { Response } from '../../server/src/protocol/response.ts';
 export const LOG_MS = 600_000;
 export const LEASE_MS = 15_000;
 export const DAY_MS = 86_400_000;
+/** More than half of what a compacted chunk holds. */
+export const LARGE = 'x'.repeat(9_000);
 
 /** What the model knows of a response. */
 export type Known = {

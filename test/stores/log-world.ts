@@ -112,12 +112,15 @@ export class LogWorld {
     }
   }
 
-  /** The next text of an owner, or of who believes to be one. */
-  async append(view: View, count: number): Promise<void> {
+  /**
+   * The next text of an owner, or of who believes to be one.
+   * @param filling makes a chunk that compaction leaves as it is
+   */
+  async append(view: View, count: number, filling = ''): Promise<void> {
     if (view.dead || view.mustCancel || view.assembler.ended) return;
     for (let at = 0; at < count; at += 1) {
       view.said += 1;
-      view.assembler.push({ type: 'text', delta: `${view.worker}@${view.epoch}.${view.said} ` });
+      view.assembler.push({ type: 'text', delta: `${view.worker}@${view.epoch}.${view.said}${filling} ` });
     }
     await this.#append(view, undefined);
   }

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import type { StoreHarness } from './conformance.ts';
 import { exploreAll } from './interleavings.ts';
 import { look, lookAtAll, lookForOrphans } from './log-look.ts';
-import { DAY_MS, LEASE_MS, LOG_MS } from './log-model.ts';
+import { DAY_MS, LARGE, LEASE_MS, LOG_MS } from './log-model.ts';
 import type { Known, View } from './log-model.ts';
 import { LogWorld } from './log-world.ts';
 
@@ -77,6 +77,7 @@ const COMMANDS = [
     .tuple(worker, fc.integer({ min: 1, max: 3 }))
     .map(([by, limit]) => new Do(`claim ${limit} by ${by}`, ({ world }) => world.claim(by, limit))),
   ...[1, 2, 3].map(() => ofOwner('append', (world, view, size) => world.append(view, size))),
+  ofOwner('append a large one', (world, view) => world.append(view, 1, LARGE)),
   ofOwner('complete', (world, view) => world.close(view, 'completed')),
   ofOwner('fail', (world, view) => world.close(view, 'failed')),
   ofOwner('intrude', (world, view, size) => world.intrude(view, size === 1 ? 'over a gap' : 'behind the end')),
