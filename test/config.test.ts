@@ -31,6 +31,7 @@ test('without anything the demonstration model answers every name on loopback', 
   assert.equal(config.worker.drain, 30_000);
   assert.equal(config.queue.max, 10_000);
   assert.equal(config.recovery.max_attempts, 3);
+  assert.equal(config.recovery.on_crash, 'fail');
   assert.equal(config.retention.response, 30 * 86_400_000);
   assert.equal(config.retention.log, 600_000);
   assert.equal(config.limits.output_bytes, 8 * 1024 * 1024);

@@ -63,7 +63,9 @@ const fileSchema = z.strictObject({
   store: z.strictObject({ data: z.string().min(1).default('./data') }).prefault({}),
   worker: z.strictObject({ concurrency: z.int().min(1).default(256), drain: duration.default(30_000) }).prefault({}),
   queue: z.strictObject({ max: z.int().min(0).default(10_000) }).prefault({}),
-  recovery: z.strictObject({ max_attempts: z.int().min(1).default(3) }).prefault({}),
+  recovery: z
+    .strictObject({ max_attempts: z.int().min(1).default(3), on_crash: z.enum(['fail', 'restart']).default('fail') })
+    .prefault({}),
   retention: z
     .strictObject({ response: duration.default(30 * 86_400_000), log: duration.default(600_000) })
     .prefault({}),

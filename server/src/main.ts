@@ -3,6 +3,7 @@ import { systemClock } from './clock.ts';
 import type { Config, ProviderConfig } from './config.ts';
 import type { Clock, Ids, Log, Provider, Random, Store } from './domain/ports.ts';
 import type { Seal } from './domain/seal.ts';
+import { waitMs } from './domain/wait.ts';
 import { LocalHints } from './hints/local.ts';
 import { makeApp } from './http/app.ts';
 import { KEEP_ALIVE_MS } from './http/event-stream.ts';
@@ -31,6 +32,8 @@ export type Overrides = {
   keepAliveMs?: number;
   /** Finds the addresses of webhook endpoints. */
   lookup?: Lookup;
+  /** Stand in for the configured ones of their name. */
+  providers?: readonly Provider[];
   /** Puts something around the store, such as a fault. */
   wrapStore?: (store: Store) => Store;
 };
@@ -38,15 +41,24 @@ export type Overrides = {
 export type Holt = {
   /** Such as `http://127.0.0.1:8484`. */
   url: string;
-  /** Takes no new work, lets running responses end for `worker.drain`, hands the rest back, closes. */
+  /**
+   * Takes no new work, lets running responses end for `worker.drain`, hands the rest back, closes. Rejects with
+   * StopOverdue when that can't be done in time; then only the end of the process ends everything.
+   */
   stop(): Promise<void>;
 };
+
+/** Something that a stop waits for does not answer. What is durable is not touched by ending the process. */
+export class StopOverdue extends Error {}
 
 /**
  * How long a response that this process should be running, and is not, may stay unnoticed (design.md §8): the lease
  * period. Tombstones are kept twice as long.
  */
 const LEASE_MS = 15_000;
+
+/** After the drain: to flush, hand back and close takes milliseconds, and a disk in trouble may need some seconds. */
+const STOP_MARGIN_MS = 10_000;
 
 /** Resolves when it serves. Rejects when the data directory is in use or unreadable, or the port is taken. */
 export async function start(config: Config, overrides: Overrides = {}): Promise<Holt> {
@@ -65,6 +77,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
       makeProvider(name, settings, config.proxy, { clock, log }),
     ]),
   );
+  for (const provider of overrides.providers ?? []) providers.set(provider.name, provider);
   const models = bindModels(config.models, providers);
   const hints = new LocalHints(clock);
   const random = overrides.random ?? Math.random;
@@ -75,7 +88,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
     { store, hints, models, seal, clock, ids, random, log, webhooks },
     {
       concurrency: config.worker.concurrency,
-      maxAttempts: config.recovery.max_attempts,
+      crash: { maxAttempts: config.recovery.max_attempts, onCrash: config.recovery.on_crash },
       outputLimit: config.limits.output_bytes,
       logRetentionMs: config.retention.log,
       drainMs: config.worker.drain,
@@ -119,6 +132,20 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
   let maintenance: Maintenance | undefined;
 
   async function stop(): Promise<void> {
+    const inTime = new AbortController();
+    const bound = waitMs(clock, config.worker.drain + STOP_MARGIN_MS, inTime.signal).then(() => {
+      if (!inTime.signal.aborted)
+        throw new StopOverdue('The store or an upstream does not answer: ended without them.');
+    });
+    try {
+      await Promise.race([stopAll(), bound]);
+    } finally {
+      inTime.abort();
+    }
+  }
+
+  async function stopAll(): Promise<void> {
+    worker.takeNoMore();
     await maintenance?.stop();
     await worker.stop();
     await webhooks.stop();

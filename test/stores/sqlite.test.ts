@@ -7,30 +7,15 @@ import { Database } from '../../server/src/stores/sqlite/database.ts';
 import { migrate } from '../../server/src/stores/sqlite/schema.ts';
 import { SqliteStore } from '../../server/src/stores/sqlite/store.ts';
 import { storeConformance } from './conformance.ts';
-import type { StoreHarness } from './conformance.ts';
+import { modelCheck } from './model-check.ts';
+import { openSqlite } from './open-sqlite.ts';
 import { stateConformance } from './state-conformance.ts';
 import { webhookConformance } from './webhook-conformance.ts';
 
-async function open(): Promise<StoreHarness> {
-  const directory = await mkdtemp(join(tmpdir(), 'holt-store-'));
-  let store = await SqliteStore.open(directory);
-  return {
-    store,
-    reopen: async () => {
-      await store.close();
-      store = await SqliteStore.open(directory);
-      return store;
-    },
-    dispose: async () => {
-      await store.close();
-      await rm(directory, { recursive: true });
-    },
-  };
-}
-
-storeConformance('sqlite', open);
-stateConformance('sqlite', open);
-webhookConformance('sqlite', open);
+storeConformance('sqlite', openSqlite);
+stateConformance('sqlite', openSqlite);
+webhookConformance('sqlite', openSqlite);
+modelCheck('sqlite', openSqlite);
 
 test('a closed store refuses instead of hanging', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'holt-store-'));

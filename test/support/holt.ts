@@ -11,6 +11,7 @@ import { loadConfig } from '../../server/src/config.ts';
 import type { Config } from '../../server/src/config.ts';
 import { start } from '../../server/src/main.ts';
 import type { Overrides } from '../../server/src/main.ts';
+import { FakeClock } from './clock.ts';
 import { judgedFetch } from './official.ts';
 
 /** Holt for a test: inside this process, where tests own its clock, or as a process of its own, to be killed. */
@@ -49,11 +50,30 @@ export async function startHolt(options: InProcess = {}): Promise<TestHolt> {
   const holt = await start(config, { log: silent, ...options.overrides });
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
-    stopped ??= holt.stop();
+    if (stopped === undefined) {
+      stopped = holt.stop();
+      const { clock } = options.overrides ?? {};
+      if (clock instanceof FakeClock) await passUntil(stopped, clock);
+    }
     await stopped;
     if (options.data === undefined) await rm(data, { recursive: true, force: true });
   };
   return { url: holt.url, client: clientOf(holt.url, config.apiKey), data, stop, [Symbol.asyncDispose]: stop };
+}
+
+/** A stop waits for what runs by the clock, and nobody else moves that any more. */
+async function passUntil(stopped: Promise<void>, clock: FakeClock): Promise<void> {
+  const state = { over: false };
+  const end = (): void => {
+    state.over = true;
+  };
+  stopped.then(end, end);
+  while (!state.over) {
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+    clock.advance(1);
+  }
 }
 
 export type HoltProcess = TestHolt & {
@@ -66,13 +86,19 @@ export type HoltProcess = TestHolt & {
   errors(): string;
 };
 
-export type AsProcess = { flags?: string[]; env?: Record<string, string>; data?: string };
+export type AsProcess = {
+  flags?: string[];
+  env?: Record<string, string>;
+  data?: string;
+  /** Instead of the command line: a program that calls its `serve` with overrides. */
+  program?: string;
+};
 
 /** A process of its own, on a free port, ended by its own id. Resolves when it serves, rejects when it refuses. */
 export async function spawnHolt(options: AsProcess = {}): Promise<HoltProcess> {
   const data = options.data ?? (await temporaryDirectory());
   const flags = ['--port', '0', '--data', data, '--log-level', 'error', ...(options.flags ?? [])];
-  const child = spawn(process.execPath, [CLI, 'serve', ...flags], {
+  const child = spawn(process.execPath, [options.program ?? CLI, 'serve', ...flags], {
     cwd: ROOT,
     env: { PATH: process.env['PATH'], ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,11 +1,12 @@
 import { loadProcessConfig } from '../config.ts';
 import type { Config } from '../config.ts';
-import { start } from '../main.ts';
+import { StopOverdue, start } from '../main.ts';
+import type { Overrides } from '../main.ts';
 
 /** `holt serve`: runs until SIGTERM or SIGINT, then stops gracefully; a second signal ends it at once. */
-export async function serve(): Promise<void> {
+export async function serve(overrides: Overrides = {}): Promise<void> {
   const config = loadProcessConfig();
-  const holt = await start(config);
+  const holt = await start(config, overrides);
   console.log(greeting(config, holt.url));
   await new Promise<void>((resolve, reject) => {
     let stopping = false;
@@ -13,7 +14,15 @@ export async function serve(): Promise<void> {
       if (stopping) process.exit(1);
       stopping = true;
       console.log('Stopping: running responses may finish. Press again to stop at once.');
-      holt.stop().then(resolve, reject);
+      holt.stop().then(resolve, (error: unknown) => {
+        if (!(error instanceof StopOverdue)) {
+          reject(error);
+          return;
+        }
+        // What does not answer would keep the process alive.
+        console.error(`holt: ${error.message}`);
+        process.exit(1);
+      });
     };
     process.on('SIGTERM', stop);
     process.on('SIGINT', stop);

@@ -25,6 +25,8 @@ export class Assembler {
   #usage: Usage | null = null;
   #serviceTier = 'default';
   #finish: FinishReason | undefined;
+  /** What earlier runs of the response left. */
+  readonly #before: { items: number; length: number };
   /** Whitespace after a tool call, shown only if text follows it (upstream.md §2c.9). */
   #heldWhitespace = '';
 
@@ -32,6 +34,7 @@ export class Assembler {
   constructor(fold: Fold, ids: Ids, clock: Clock, sealReasoning?: (item: OutputReasoning) => string) {
     this.#output = new OutputEvents(fold, ids, sealReasoning);
     this.#clock = clock;
+    this.#before = { items: fold.started ? fold.response.output.length : 0, length: fold.outputLength };
   }
 
   /** The events since the last call, numbered. */
@@ -47,9 +50,15 @@ export class Assembler {
     return this.#output.fold.response;
   }
 
-  /** Once true, a failed upstream call can't be tried again in silence. */
+  /** Output of this run. Once true, a failed upstream call can't be tried again in silence. */
   get hasOutput(): boolean {
-    return this.#output.fold.response.output.length > 0;
+    const { response, outputLength } = this.#output.fold;
+    return response.output.length > this.#before.items || outputLength > this.#before.length;
+  }
+
+  /** Characters of output of all runs. */
+  get outputLength(): number {
+    return this.#output.fold.outputLength;
   }
 
   /** `response.created` with the given snapshot, then `queued` for a background response, then `in_progress`. */
@@ -117,6 +126,11 @@ export class Assembler {
     } else {
       this.#end('completed', { completed_at: Math.floor(this.#clock.now() / 1000) });
     }
+  }
+
+  /** Closes what an earlier run left open: what follows goes into new items. */
+  closeInterrupted(): void {
+    for (const index of this.#output.openIndexes()) this.#output.closeItem(index, 'incomplete');
   }
 
   fail(code: ResponseErrorCode, message: string): void {

@@ -32,12 +32,14 @@ export class Fold {
     return this.#response !== undefined;
   }
 
-  /** A fold that goes on from here on its own. Only before the first item: nothing that grows is shared. */
+  /** A fold that goes on from here on its own: nothing that grows is shared. */
   fork(): Fold {
-    if (this.response.output.length > 0) throw new BrokenLog('a fold is forked before its first item');
     const forked = new Fold();
-    forked.#response = { ...this.response, output: [] };
+    forked.#response = { ...this.response, output: this.response.output.map(ownItem) };
     forked.nextSequence = this.nextSequence;
+    forked.ended = this.ended;
+    for (const [index, open] of this.open) forked.open.set(index, open);
+    forked.outputLength = this.outputLength;
     return forked;
   }
 

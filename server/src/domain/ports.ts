@@ -58,6 +58,14 @@ export type Turn = {
   idempotencyKey: string;
 };
 
+/** How far the log has come with a run that is the upstream's own background response. */
+export type UpstreamPlace = {
+  /** The upstream's id of it. */
+  ref: string;
+  /** The upstream's number of the last event that is in the log; null when there is none. */
+  cursor: number | null;
+};
+
 /** An adapter to an upstream API. It knows neither ids nor numbers of ours. */
 export interface Provider {
   readonly name: string;
@@ -74,6 +82,16 @@ export interface Provider {
    * silence when `signal` aborts, which closes the upstream socket; never throws for what an upstream does.
    */
   run(turn: Turn, signal: AbortSignal): AsyncIterable<readonly UpstreamEvent[]>;
+  /**
+   * Goes on with a run of the upstream's own that outlived the process that began it (design.md §8, policy 1). As
+   * `run`, but yields only what follows `place`. Absent when the upstream keeps no runs.
+   */
+  reattach?(turn: Turn, place: UpstreamPlace, signal: AbortSignal): AsyncIterable<readonly UpstreamEvent[]>;
+  /**
+   * Goes on after exactly `prefix`, the text of an answer that is cut off there (design.md §8, policy 2). As `run`,
+   * but yields only what follows it. Absent when the upstream would begin anew.
+   */
+  continueFrom?(turn: Turn, prefix: string, signal: AbortSignal): AsyncIterable<readonly UpstreamEvent[]>;
   /** The upstream's models, empty when it can't say. Bounded by `signal`. */
   models(signal: AbortSignal): Promise<Model[]>;
   close(): Promise<void>;
@@ -152,7 +170,13 @@ export type StoredResponse = {
 /** The place where an owner appends next. */
 export type Tail = { n: number; nextSequence: number; epoch: number };
 /** A response somebody has just become the owner of. */
-export type OwnedResponse = StoredResponse & { request: StoredRequest; history: Item[]; tail: Tail };
+export type OwnedResponse = StoredResponse & {
+  request: StoredRequest;
+  history: Item[];
+  tail: Tail;
+  /** Absent when its run is not the upstream's own, or its store keeps no such places. */
+  upstream?: UpstreamPlace;
+};
 
 /** What ends a response, written in the transaction of its closing chunk. Times in ms. */
 export type End = {
@@ -194,7 +218,7 @@ export interface Store extends StateStore, WebhookStore {
   ): Promise<void>;
   /** Undefined for an id that is unknown, another project's, deleted or past `expiresAt` at `now`. */
   find(projectId: string, id: string, now: number): Promise<StoredResponse | undefined>;
-  /** Up to `limit` queued rows, oldest first, each with a chunk of `body` that holds `response.in_progress`. */
+  /** Up to `limit` queued rows whose cancel nobody asked for, oldest first, each with a chunk of `body` that holds `response.in_progress`. */
   claim(workerId: string, limit: number, body: Uint8Array, now: number): Promise<OwnedResponse[]>;
   /**
    * In the order given, which is sorted by `no`. False means fenced: drop the response. The same append sent again
@@ -210,7 +234,10 @@ export interface Store extends StateStore, WebhookStore {
     workerId: string,
     now: number,
   ): Promise<{ outcome: 'fenced'; response: OwnedResponse } | { outcome: 'pending' | 'ended' | 'absent' }>;
-  /** Unfinished rows that no live worker owns, oldest first, after row number `afterNo`. */
+  /**
+   * Unfinished rows that no live worker owns, oldest first, after row number `afterNo`. What is queued waits, and is
+   * none of them, unless its cancel was asked for.
+   */
   listOrphans(liveWorkerId: string, afterNo: number, limit: number): Promise<{ no: number; id: string }[]>;
   /** Fences an orphan, counts the attempt and makes `workerId` its owner. Undefined when it has ended meanwhile. */
   takeOver(no: number, workerId: string): Promise<OwnedResponse | undefined>;

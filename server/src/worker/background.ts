@@ -6,6 +6,7 @@ import type { Seal } from '../domain/seal.ts';
 import type { Item } from '../domain/state-store.ts';
 import type { Webhooks } from '../domain/webhook-store.ts';
 import type { Appender } from './appender.ts';
+import type { Resumption } from './choose-policy.ts';
 import { endOf } from './end-of.ts';
 import { BACKGROUND_RETRIES, runResponse } from './run-response.ts';
 import { StoredLog } from './stored-log.ts';
@@ -36,6 +37,8 @@ export type BackgroundSpec = {
   /** State and place of the log so far. */
   begun: Fold;
   tail: Tail;
+  /** How a response goes on that another process began. */
+  resumption?: Resumption;
 };
 
 export class Background {
@@ -88,10 +91,14 @@ export class Background {
     const { seal, ids, clock } = this.#deps;
     const sealReasoning = reasoningSealer(seal, spec.projectId, spec.turn.request);
     const assembler = new Assembler(spec.begun, ids, clock, sealReasoning);
+    if (spec.resumption?.policy === 'restart') {
+      assembler.closeInterrupted();
+      this.#deps.appender.write(this.log, assembler.take());
+    }
     await runResponse(this.#deps, {
       id: spec.id,
       assembler,
-      provider: spec.provider,
+      provider: { run: (turn, signal) => runFrom(spec, turn, signal) },
       turn: spec.turn,
       signal: this.#abort.signal,
       flush: () => {
@@ -109,4 +116,18 @@ export class Background {
     this.#slot.release();
     this.#finished.resolve();
   }
+}
+
+function runFrom(
+  { provider, resumption }: BackgroundSpec,
+  turn: Turn,
+  signal: AbortSignal,
+): ReturnType<Provider['run']> {
+  if (resumption?.policy === 'reattach' && provider.reattach !== undefined) {
+    return provider.reattach(turn, resumption.place, signal);
+  }
+  if (resumption?.policy === 'continue' && provider.continueFrom !== undefined) {
+    return provider.continueFrom(turn, resumption.prefix, signal);
+  }
+  return provider.run(turn, signal);
 }

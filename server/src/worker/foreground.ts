@@ -52,8 +52,9 @@ export class Foreground implements ForegroundRun {
     void this.#run(spec, slot);
   }
 
-  abort(): void {
-    this.#abort.abort();
+  /** @param reason what whoever still waits is told */
+  abort(reason?: Error): void {
+    this.#abort.abort(reason);
   }
 
   async accepted(ms: number): Promise<void> {
@@ -72,7 +73,9 @@ export class Foreground implements ForegroundRun {
         continue;
       }
       if (this.#failure !== undefined) throw this.#failure;
-      if (this.#finished || this.#abort.signal.aborted) return;
+      // Not a return: without a terminal event a clean close would look like a complete stream.
+      this.#abort.signal.throwIfAborted();
+      if (this.#finished) return;
       await new Promise<void>((resolve) => {
         this.#wakeReader = resolve;
       });

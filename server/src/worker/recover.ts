@@ -1,40 +1,45 @@
 import type { Assembler } from '../domain/assembler.ts';
-import type { Fold } from '../domain/fold.ts';
 import { StoreUnavailable } from '../domain/ports.ts';
-import type { Log, OwnedResponse, Store } from '../domain/ports.ts';
+import type { Log, Models, OwnedResponse, Store } from '../domain/ports.ts';
 import { foldLog } from '../domain/read-log.ts';
+import { choosePolicy } from './choose-policy.ts';
+import type { CrashSettings, Resumption } from './choose-policy.ts';
 
 /** Taking over what dead processes left (design.md §8): fence, then decide from the log up to the fence. */
 
 /** What the new owner can do with an orphan. */
 export type Owner = {
   workerId: string;
-  maxAttempts: number;
+  crash: CrashSettings;
   finishCancel(orphan: OwnedResponse): Promise<void>;
   /** Ends it with what `end` makes the assembler say. */
   close(orphan: OwnedResponse, end: (assembler: Assembler) => void): Promise<void>;
-  /** Runs it again when there is a slot. */
-  rerun(orphan: OwnedResponse): void;
+  /** Goes on with it when there is a slot. */
+  resume(orphan: OwnedResponse, resumption: Resumption): void;
   /** Keeps it without doing anything. */
   leaveAlone(orphan: OwnedResponse): void;
   /** Whether an unfinished row of this owner is running or being ended. */
   looksAfter(no: number, id: string): boolean;
 };
 
-type Deps = { store: Store; log: Log };
+type Deps = { store: Store; models: Models; log: Log };
 
 const ROW_PAGE = 200;
+/** Orphans that are taken over at once, so that their fences share a commit: each brings its request into memory. */
+const TAKEN_AT_ONCE = 16;
 
 /** Resolves when every orphan has its fence and its policy is under way. */
 export async function recoverOrphans(deps: Deps, owner: Owner): Promise<void> {
   for (let afterNo = 0; ;) {
-    const orphans = await deps.store.listOrphans(owner.workerId, afterNo, ROW_PAGE);
-    for (const { no } of orphans) {
-      afterNo = no;
-      const orphan = await deps.store.takeOver(no, owner.workerId);
-      if (orphan !== undefined) await recoverOrReport(deps, owner, orphan);
-    }
-    if (orphans.length < ROW_PAGE) return;
+    const orphans = await deps.store.listOrphans(owner.workerId, afterNo, TAKEN_AT_ONCE);
+    await Promise.all(
+      orphans.map(async ({ no }) => {
+        const orphan = await deps.store.takeOver(no, owner.workerId);
+        if (orphan !== undefined) await recoverOrReport(deps, owner, orphan);
+      }),
+    );
+    if (orphans.length < TAKEN_AT_ONCE) return;
+    afterNo = orphans.at(-1)?.no ?? afterNo;
   }
 }
 
@@ -71,35 +76,23 @@ async function recoverOrReport(deps: Deps, owner: Owner, orphan: OwnedResponse):
 
 async function recover(deps: Deps, owner: Owner, orphan: OwnedResponse): Promise<void> {
   const log = await foldLog(deps.store, orphan.no);
-  const policy = choosePolicy(orphan, log, owner.maxAttempts);
+  const chosen = choosePolicy(orphan, log, deps.models.provider(orphan.provider), owner.crash);
+  const { policy } = chosen;
   deps.log.info({ response_id: orphan.id, policy, attempt: orphan.attempt }, 'recovering a response');
-  switch (policy) {
+  switch (chosen.policy) {
     case 'cancel':
       await owner.finishCancel(orphan);
       return;
     case 'fail':
       await owner.close(orphan, (assembler) => {
-        assembler.fail('server_error', log.response.output.length === 0 ? TRIED_TOO_OFTEN : INTERRUPTED);
+        assembler.fail('server_error', chosen.message);
       });
       return;
     case 'rerun':
-      owner.rerun(orphan);
+    case 'reattach':
+    case 'continue':
+    case 'restart':
+      owner.resume(orphan, chosen);
       return;
   }
 }
-
-/**
- * - `cancel`: somebody asked for it, whatever the log holds.
- * - `rerun` (policy 0): nothing past `in_progress` was logged, so nobody can tell.
- * - `fail` (policy 3): something was shown that can't be repeated, or it has been tried too often.
- */
-type Policy = 'cancel' | 'rerun' | 'fail';
-
-function choosePolicy(orphan: OwnedResponse, log: Fold, maxAttempts: number): Policy {
-  if (orphan.cancelRequestedAt !== null) return 'cancel';
-  if (log.response.output.length > 0) return 'fail';
-  return orphan.attempt > maxAttempts ? 'fail' : 'rerun';
-}
-
-const INTERRUPTED = 'The server stopped while this response was running; what had been produced is kept.';
-const TRIED_TOO_OFTEN = 'The server stopped each time it ran this response; it will not be tried again.';

@@ -12,7 +12,7 @@ import { waitMs } from '../domain/wait.ts';
 export type RunningResponse = {
   id: string;
   assembler: Assembler;
-  provider: Provider;
+  provider: Pick<Provider, 'run'>;
   turn: Turn;
   signal: AbortSignal;
   /** Takes what the assembler emitted. A promise, when the upstream has to wait. */
@@ -91,7 +91,7 @@ function truncate(run: RunningResponse, turn: Turn, failure: UpstreamFailure): T
 
 /** The failure that ended the try, or undefined when the upstream finished. */
 async function runOnce(run: RunningResponse, turn: Turn): Promise<UpstreamFailure | undefined> {
-  let bytes = 0;
+  let bytes = run.assembler.outputLength; // a lower bound of what earlier runs left
   for await (const batch of run.provider.run(turn, run.signal)) {
     for (const event of batch) {
       if (event.type === 'error') {

@@ -1,7 +1,7 @@
 import { Assembler } from '../domain/assembler.ts';
 import { encodeInProgress } from '../domain/chunk-codec.ts';
 import type { Fold } from '../domain/fold.ts';
-import { ApiError } from '../domain/errors.ts';
+import { ApiError, apiError } from '../domain/errors.ts';
 import { openItems } from '../domain/seal.ts';
 import type { Seal } from '../domain/seal.ts';
 import { StoreUnavailable } from '../domain/ports.ts';
@@ -26,6 +26,7 @@ import { foldLog } from '../domain/read-log.ts';
 import type { Webhooks } from '../domain/webhook-store.ts';
 import { Appender } from './appender.ts';
 import { Background } from './background.ts';
+import type { CrashSettings, Resumption } from './choose-policy.ts';
 import { closeLog } from './close-log.ts';
 import { Foreground } from './foreground.ts';
 import { handBackStrays, recoverOrphans } from './recover.ts';
@@ -40,7 +41,7 @@ import { waitMs } from '../domain/wait.ts';
 
 export type WorkerSettings = {
   concurrency: number;
-  maxAttempts: number;
+  crash: CrashSettings;
   /** Bytes of output that a response may have. */
   outputLimit: number;
   logRetentionMs: number;
@@ -96,12 +97,12 @@ export class Worker implements Runs {
     });
     this.#owner = {
       workerId: this.workerId,
-      maxAttempts: settings.maxAttempts,
+      crash: settings.crash,
       finishCancel: (orphan) => this.finishCancel(orphan, 'cancel'),
       close: (orphan, end) => this.#close(orphan, end),
-      rerun: (orphan) => {
+      resume: (orphan, resumption) => {
         this.#tended.add(orphan.no);
-        this.#track(this.#rerun(orphan).finally(() => this.#tended.delete(orphan.no)));
+        this.#track(this.#resume(orphan, resumption).finally(() => this.#tended.delete(orphan.no)));
       },
       leaveAlone: (orphan) => {
         this.#tended.add(orphan.no);
@@ -227,9 +228,14 @@ export class Worker implements Runs {
     if (strays > 0) await this.recover();
   }
 
+  /** The first thing of a stop. */
+  takeNoMore(): void {
+    this.#stop.abort();
+  }
+
   /** Takes no new work, lets running responses end for `drainMs`, hands the rest back. */
   async stop(): Promise<void> {
-    this.#stop.abort();
+    this.takeNoMore();
     const runs = [...this.#runs.values()];
     const ended = Promise.all([
       ...runs.map((run) => run.finished),
@@ -238,7 +244,7 @@ export class Worker implements Runs {
     const drained = new AbortController();
     await Promise.race([ended, waitMs(this.#deps.clock, this.#settings.drainMs, drained.signal)]);
     drained.abort();
-    for (const run of this.#foreground) run.abort();
+    for (const run of this.#foreground) run.abort(apiError('shutting_down'));
     const left = [...this.#runs.values()];
     for (const run of left) run.abort();
     await this.#appender.idle();
@@ -307,7 +313,7 @@ export class Worker implements Runs {
     }
   }
 
-  async #runOwned(owned: OwnedResponse, slot: Slot): Promise<void> {
+  async #runOwned(owned: OwnedResponse, slot: Slot, resumption?: Resumption): Promise<void> {
     const provider = this.#deps.models.provider(owned.provider);
     if (provider === undefined) {
       slot.release();
@@ -327,7 +333,8 @@ export class Worker implements Runs {
       }
       const { inputItems } = owned.request;
       const turn = turnOf(this.#deps.seal, owned);
-      const run = this.#register({ id, projectId, inputItems, turn, provider, slot, begun, tail });
+      const spec = { id, projectId, inputItems, turn, provider, slot, begun, tail };
+      const run = this.#register({ ...spec, ...(resumption !== undefined && { resumption }) });
       run.created(owned.no);
       this.#deps.hints.announce(id, {});
     } catch (error) {
@@ -341,11 +348,11 @@ export class Worker implements Runs {
   }
 
   /** Waits for a slot however long it takes, since the response is ours already; a stop gives it back. */
-  async #rerun(orphan: OwnedResponse): Promise<void> {
+  async #resume(orphan: OwnedResponse, resumption: Resumption): Promise<void> {
     try {
       let slot: Slot | undefined;
       while (slot === undefined) slot = await this.#slots.take(60_000, this.#stop.signal);
-      await this.#runOwned(orphan, slot);
+      await this.#runOwned(orphan, slot, resumption);
     } catch (error) {
       if (!this.#stop.signal.aborted) {
         this.#deps.log.error({ err: error, response_id: orphan.id }, 'a recovered response could not be started');

@@ -8,7 +8,8 @@ import { enqueueDeliveries } from './webhooks.ts';
 
 /**
  * The log. An append is a compare-and-swap on `n`: it needs an open predecessor and a free place (design.md §1). A
- * compacted chunk has the `n` of the last chunk it replaces, so there may be gaps: look up by `n >= x order by n`.
+ * compacted chunk has the `n` of the last chunk it replaces, so there may be gaps: look up by `n >= x order by n`. A
+ * place in a gap is not free, though the chunk before it may be open: the predecessor has to be the last chunk.
  */
 
 /** Without the compare: for chunk 0 and for fences, made by whoever just read the tail in the same transaction. */
@@ -38,6 +39,7 @@ function swapIn(db: Database, no: number, chunk: Chunk): boolean {
     `insert into chunk (response_no, n, first_sequence, count, epoch, closed, body)
      select ?, ?, ?, ?, ?, ?, ?
       where exists (select 1 from chunk where response_no = ? and n = ? and closed = 0)
+        and not exists (select 1 from chunk where response_no = ? and n > ?)
      on conflict do nothing`,
     no,
     chunk.n,
@@ -46,6 +48,8 @@ function swapIn(db: Database, no: number, chunk: Chunk): boolean {
     chunk.epoch,
     chunk.closed ? 1 : 0,
     chunk.body,
+    no,
+    chunk.n - 1,
     no,
     chunk.n - 1,
   );

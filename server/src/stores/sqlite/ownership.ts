@@ -11,7 +11,8 @@ import { RESPONSE_COLUMNS, decodeHistory, decodeRequest, tailOf, toResponse } fr
 
 export function claim(db: Database, workerId: string, limit: number, body: Uint8Array, now: number): OwnedResponse[] {
   const rows = db.all(
-    "select no from response where status = 'queued' and worker_id is null order by no limit ?",
+    `select no from response where status = 'queued' and worker_id is null and cancel_requested_at is null
+      order by no limit ?`,
     limit,
   );
   return rows.map((row) => {
@@ -56,9 +57,10 @@ export function fenceForCancel(
   return { outcome: 'fenced', response: owned(db, no) };
 }
 
-/** A queued row without an owner is no orphan: it waits. */
+/** A queued row without an owner is no orphan: it waits, unless its cancel has to be finished. */
 const ORPHANED = `status in ('queued', 'in_progress')
-  and (worker_id is not null and worker_id <> ? or worker_id is null and status = 'in_progress')`;
+  and (worker_id is not null and worker_id <> ?
+    or worker_id is null and (status = 'in_progress' or cancel_requested_at is not null))`;
 
 export function listOrphans(
   db: Database,
