@@ -58,6 +58,8 @@ export async function createResponse(
   const createdAt = deps.clock.now();
   const id = deps.ids.response(createdAt);
   const response = initialResponse(id, createdAt, served, model, history);
+  // Before an upstream is asked for what could not be kept.
+  if ((response.background || response.store) && !deps.store.accepts()) throw apiError('store_unavailable');
   const request: StoredRequest = { body: served, upstreamModel: binding.upstreamModel, inputItems };
   const spec = specOf(projectId, response, binding, request, [...turn.before, ...turn.input]);
   const made = { deps, body: served, spec, request, history, createdAt };

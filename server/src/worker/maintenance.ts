@@ -43,8 +43,9 @@ export class Maintenance {
 
   async #tick(): Promise<void> {
     const { store, clock, log, worker, leaseMs } = this.#deps;
+    await this.#probe();
     try {
-      await compactAll(store, () => this.#stopped);
+      if (store.accepts()) await compactAll(store, () => this.#stopped);
       const now = clock.now();
       const swept = await store.sweep(now, now - 2 * leaseMs, SWEEP_LIMIT);
       if (swept.expired + swept.logs + swept.purged > 0) log.debug(swept, 'swept');
@@ -54,6 +55,19 @@ export class Maintenance {
     } catch (error) {
       if (error instanceof StoreUnavailable) log.warn({ err: error }, 'housekeeping has to wait for the store');
       else log.error({ err: error }, 'housekeeping failed; the next tick tries again');
+    }
+  }
+
+  /** A store that takes no new work is asked to, so that it does as soon as it can. */
+  async #probe(): Promise<void> {
+    const { store, log } = this.#deps;
+    if (store.accepts()) return;
+    try {
+      await store.probe();
+      log.info({}, 'the store takes new work again');
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      log.error({ err: error }, 'the store takes no new work; trying again');
     }
   }
 }

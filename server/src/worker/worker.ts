@@ -268,7 +268,7 @@ export class Worker implements Runs {
   /** Claims while there is something to claim and a slot for it. After a failure the next tick tries again. */
   #claimQueued(): void {
     if (this.#claiming !== undefined || this.#checking || this.stopping) return;
-    if (!this.#queued || this.#slots.free === 0) return;
+    if (!this.#queued || this.#slots.free === 0 || !this.#deps.store.accepts()) return;
     this.#claiming = this.#claim().then(
       () => {
         this.#claiming = undefined;
