@@ -24,6 +24,8 @@ export class Maintenance {
   #ticks = 0;
   #underWay: Promise<void> | undefined;
   #stopped = false;
+  /** The store takes no new work, and the log says so. */
+  #refusing = false;
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -43,8 +45,8 @@ export class Maintenance {
 
   async #tick(): Promise<void> {
     const { store, clock, log, worker, leaseMs } = this.#deps;
-    await this.#probe();
     try {
+      await this.#probe();
       if (store.accepts()) await compactAll(store, () => this.#stopped);
       const now = clock.now();
       const swept = await store.sweep(now, now - 2 * leaseMs, SWEEP_LIMIT);
@@ -61,13 +63,17 @@ export class Maintenance {
   /** A store that takes no new work is asked to, so that it does as soon as it can. */
   async #probe(): Promise<void> {
     const { store, log } = this.#deps;
-    if (store.accepts()) return;
+    const refusing = this.#refusing;
+    this.#refusing = !store.accepts();
+    if (!this.#refusing) {
+      if (refusing) log.warn({}, 'the store takes new work again');
+      return;
+    }
     try {
       await store.probe();
-      log.info({}, 'the store takes new work again');
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
-      log.error({ err: error }, 'the store takes no new work; trying again');
+      if (!refusing) log.error({ err: error }, 'the store takes no new work; it is asked again each second');
     }
   }
 }

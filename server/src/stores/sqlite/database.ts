@@ -1,3 +1,4 @@
+import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import type { SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
 
@@ -25,6 +26,7 @@ export class Database {
       this.#db.exec('pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = full');
       this.#db.exec('pragma temp_store = memory; pragma cache_size = -65536');
       this.#db.exec('begin immediate; commit');
+      syncAnew(`${file}-wal`);
       this.#fillLog();
     } catch (error) {
       this.#db.close();
@@ -121,6 +123,26 @@ export class Database {
       this.#statements.set(sql, statement);
     }
     return statement;
+  }
+}
+
+/**
+ * Writes what a file holds over itself, and syncs it. What a dead process left in the log is replayed, but if its last sync
+ * failed, the end of it may be in the kernel's memory alone, and no later sync writes it: a power cut would then
+ * take away what was built on it. Nobody else writes it: the lock is held.
+ */
+function syncAnew(path: string): void {
+  const file = openSync(path, 'r+');
+  try {
+    const piece = Buffer.alloc(1 << 20);
+    for (let at = 0, length = 0; (length = readSync(file, piece, 0, piece.length, at)) > 0; at += length) {
+      for (let written = 0; written < length;) {
+        written += writeSync(file, piece, written, length - written, at + written);
+      }
+    }
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
   }
 }
 
