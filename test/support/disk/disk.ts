@@ -121,10 +121,11 @@ export class Disk implements AsyncDisposable {
     return Number(bytes[0]);
   }
 
-  /** Resolves when so many more calls have been refused. */
-  async refused(count: number): Promise<void> {
+  /** Resolves when so many more calls have been refused, or `signal` aborts. */
+  async refused(count: number, signal?: AbortSignal): Promise<void> {
     const enough = this.get('faults') + count;
-    while (this.get('faults') < enough) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (this.get('faults') < enough && signal?.aborted !== true)
+      await new Promise((resolve) => setTimeout(resolve, 5));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
