@@ -46,9 +46,8 @@ class Round {
   readonly #foreground: Response[] = [];
   /** The disk has failed since the last start, so a create may be refused. */
   #failing = false;
+  /** That clients have seen since the last start. */
   #frames = 0;
-  #enough = Promise.withResolvers<void>();
-  #wanted = 0;
 
   constructor(disk: Disk) {
     this.#disk = disk;
@@ -57,34 +56,45 @@ class Round {
   async loadAndCut(random: Random, { clients, faults }: PowerRound): Promise<void> {
     this.#failing = false;
     this.#frames = 0;
-    this.#enough = Promise.withResolvers();
-    this.#wanted = 1 + random.below(clients * 40);
     this.#disk.set({ early: random.pick([0, 0, 30, 90]) });
     const before = [...this.#histories];
     const all = Promise.all([
       ...Array.from({ length: clients }, () => this.#newClient(random)),
       ...before.map((history) => this.#comeBack(history, random)),
     ]);
-    if (faults) await this.#fail(random, all);
-    await Promise.race([this.#enough.promise, all]);
+    const over = new AbortController();
+    void all.then(
+      () => {
+        over.abort();
+      },
+      () => {
+        over.abort();
+      },
+    );
+    if (faults) await this.#fail(random, clients, over.signal);
+    await this.#seen(this.#frames + random.below(clients * 30), over.signal);
     await this.#disk.cutPower();
     this.#disk.set(HEALTHY);
     await all;
   }
 
-  /** The disk fails for as long as a few calls are refused, or until nobody is there to be refused. */
-  async #fail(random: Random, all: Promise<unknown>): Promise<void> {
-    for (let times = random.below(3); times > 0; times -= 1) {
-      const fault = random.pick(Object.values(FAULTS));
+  /** The disk fails for as long as a few calls are refused, once or more often, while clients read. */
+  async #fail(random: Random, clients: number, over: AbortSignal): Promise<void> {
+    for (let times = 1 + random.below(2); times > 0; times -= 1) {
+      await this.#seen(this.#frames + 1 + random.below(clients * 15), over);
       this.#failing = true;
-      this.#disk.set(fault);
-      const left = new AbortController();
-      void all.then(() => {
-        left.abort();
-      });
-      await this.#disk.refused(1 + random.below(6), left.signal);
+      this.#disk.set(random.pick(Object.values(FAULTS)));
+      await this.#disk.refused(1 + random.below(6), over);
       if (random.chance(0.3)) return; // the power is cut while it fails
       this.#disk.set(HEALTHY);
+    }
+  }
+
+  /** Resolves when clients have seen so many frames since the start, or all of them have gone. */
+  async #seen(frames: number, over: AbortSignal): Promise<void> {
+    while (this.#frames < frames) {
+      if (over.aborted) return;
+      await new Promise((resolve) => setTimeout(resolve, 5));
     }
   }
 
@@ -108,7 +118,7 @@ class Round {
       },
       onFrame: (frame) => {
         witness.frame(frame);
-        this.#count();
+        this.#frames += 1;
         if (frame.data.sequence_number === cancelAt) others.push(this.#tolerate(this.#cancel(url, history)));
       },
     });
@@ -123,7 +133,7 @@ class Round {
     const end = await follow(streamUrl(this.#disk.url, history.id, after), undefined, {
       onFrame: (frame) => {
         witness.frame(frame);
-        this.#count();
+        this.#frames += 1;
       },
     });
     if (end === 503) assert.ok(this.#failing, `${history.id} can not be read on a disk that does not fail`);
@@ -154,11 +164,6 @@ class Round {
     }
     const answer = JSON.parse(body) as Response;
     if (answer.status === 'cancelled') history.cancelled = answer;
-  }
-
-  #count(): void {
-    this.#frames += 1;
-    if (this.#frames === this.#wanted) this.#enough.resolve();
   }
 
   async #tolerate(client: Promise<void>): Promise<void> {

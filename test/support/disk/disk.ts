@@ -124,8 +124,10 @@ export class Disk implements AsyncDisposable {
   /** Resolves when so many more calls have been refused, or `signal` aborts. */
   async refused(count: number, signal?: AbortSignal): Promise<void> {
     const enough = this.get('faults') + count;
-    while (this.get('faults') < enough && signal?.aborted !== true)
+    while (this.get('faults') < enough) {
+      if (signal?.aborted === true) return;
       await new Promise((resolve) => setTimeout(resolve, 5));
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
