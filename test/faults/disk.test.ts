@@ -127,6 +127,22 @@ test('a server starts on a full disk, serves what is stored, and takes work when
   await createAndEnd(disk.url);
 });
 
+test('a server on a disk that fails can be stopped, and the next one ends what ran', async (t) => {
+  await using disk = await Disk.make(t);
+  if (disk === undefined) return;
+  await disk.start();
+  const streams = await Promise.all([1, 2].map(() => startStream(disk.url, SECONDS, isNumber(30))));
+  disk.set(FAULTS['an error of every write']);
+  await disk.refused(2);
+  assert.equal(await disk.terminate(), 0);
+  disk.set(HEALTHY);
+  await disk.start();
+  for (const { history, end } of streams) {
+    assert.notEqual(await end, 'closed', 'a stream without its end was closed as if it were whole');
+    assert.equal((await checkStreamed(disk.url, history)).status, 'failed');
+  }
+});
+
 test('syncs of 200 ms are shared by all that run, and change nothing else', async (t) => {
   await using disk = await Disk.make(t);
   if (disk === undefined) return;

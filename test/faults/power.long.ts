@@ -1,8 +1,12 @@
 import test from 'node:test';
 import { powerRound } from './power-round.ts';
 
-/** Some two minutes. A seed that fails is to be given alone, in the environment: HOLT_TEST_SEED. */
-const given = process.env['HOLT_TEST_SEED'];
+/**
+ * The long form of power.test.ts. A failing round prints its seed; `HOLT_SEED=n node --test test/faults/power.long.ts`
+ * repeats that one.
+ */
+
+const given = process.env['HOLT_SEED'];
 const seeds = given === undefined ? Array.from({ length: 6 }, (_, index) => 11 + index) : [Number(given)];
 
 for (const seed of seeds) {

@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs';
-import { cp, mkdir, readdir, rm } from 'node:fs/promises';
+import { once } from 'node:events';
+import { cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -81,10 +82,12 @@ export class Disk implements AsyncDisposable {
     return this.holt.url;
   }
 
-  async start(flags: string[] = []): Promise<void> {
+  async start(): Promise<void> {
+    const file = join(this.data, 'holt.yaml');
+    await writeFile(file, JSON.stringify({ worker: { drain: '500ms' } })); // JSON is YAML
     this.#holt = await spawnHolt({
       data: this.data,
-      flags,
+      flags: ['--config', file],
       env: {
         LD_PRELOAD: this.#shim,
         DISK_BELOW: this.data,
@@ -94,6 +97,15 @@ export class Disk implements AsyncDisposable {
         NODE_COMPILE_CACHE: join(ROOT, 'node_modules/.cache/holt-compile'),
       },
     });
+  }
+
+  /** SIGTERM, with little time for what runs. Resolves with the exit code. */
+  async terminate(): Promise<number | null> {
+    const { process } = this.holt;
+    const exited = once(process, 'exit');
+    process.kill('SIGTERM');
+    const [code] = (await exited) as [number | null];
+    return code;
   }
 
   /** kill -9, and what was not synced is gone. */
