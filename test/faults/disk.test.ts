@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { existsSync, statSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import test from 'node:test';
 import type { Response } from '../../server/src/protocol/response.ts';
 import { call, checkStreamed, get, isNumber, poll, post, request, startStream, urlOf } from '../crash/clients.ts';
 import type { Streaming } from '../crash/clients.ts';
-import { Disk, FAULTS, HEALTHY } from '../support/disk/disk.ts';
+import { Disk, FAULTS, HEALTHY, UNREADABLE } from '../support/disk/disk.ts';
 import { History } from '../support/history.ts';
 
 /** A server on a disk that is full, fails or is slow (design.md §2: nothing acknowledged is lost, nothing is stuck). */
@@ -119,12 +120,33 @@ test('a server starts on a full disk, serves what is stored, and takes work when
   await disk.start();
   const stored = await createAndEnd(disk.url);
   await disk.holt.kill();
+  await rm(join(disk.data, 'ballast'));
   disk.set({ room: 0 });
   await disk.start();
+  await assertNoNewWork(disk.url);
   assert.deepEqual(await get(disk.url, stored.id), stored);
   disk.set(HEALTHY);
   await untilReady(disk.url);
   await createAndEnd(disk.url);
+});
+
+test('what can not be read is a 503, and can be read when it is over', async (t) => {
+  await using disk = await Disk.make(t);
+  if (disk === undefined) return;
+  await disk.start();
+  const created = await call(`${disk.url}/v1/responses`, post(request(SHORT, { input: 'x'.repeat(200_000) })));
+  const { id } = JSON.parse(created.body) as Response;
+  await poll(disk.url, id, new History('').witness());
+  const stored = await call(`${urlOf(disk.url, id)}/input_items`);
+  // The next process has not read it yet.
+  await disk.holt.kill();
+  await disk.start();
+  const running = await startStream(disk.url, SECONDS, isNumber(0));
+  disk.set(UNREADABLE);
+  assert.equal((await call(`${urlOf(disk.url, id)}/input_items`)).status, 503);
+  disk.set(HEALTHY);
+  assert.deepEqual(await call(`${urlOf(disk.url, id)}/input_items`), stored);
+  await assertWhole(disk.url, running);
 });
 
 test('a server on a disk that fails can be stopped, and the next one ends what ran', async (t) => {

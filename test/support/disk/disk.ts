@@ -21,19 +21,22 @@ const FIELDS = [
   'faults',
   'clockOffset',
   'early',
+  'readErrno',
   'lastSync',
 ] as const;
 type Field = (typeof FIELDS)[number];
 
 const { EIO, ENOSPC } = constants.errno;
 /** What a test can do to the disk, and take back with `HEALTHY`. */
-export const HEALTHY = { writeErrno: 0, syncErrno: 0, syncDelay: 0, room: -1 };
+export const HEALTHY = { writeErrno: 0, syncErrno: 0, syncDelay: 0, readErrno: 0, room: -1 };
 export const FAULTS = {
   'no room for any write': { writeErrno: ENOSPC },
   'an error of every write': { writeErrno: EIO },
   'an error of every sync': { syncErrno: EIO },
   'no room, as syncs say it': { syncErrno: ENOSPC },
 };
+/** It leaves alone what is in memory. */
+export const UNREADABLE = { readErrno: EIO };
 
 export class Disk implements AsyncDisposable {
   readonly data: string;

@@ -34,6 +34,7 @@ struct control {
   int64_t faults;       /* how many calls were refused */
   int64_t clock_offset; /* ms added to the wall clock */
   int64_t early;        /* in 100 writes, how many reach the platter before their sync */
+  int64_t read_errno;   /* of every read; 0: none fails */
   int64_t last_sync;    /* counts down with each sync; the one that makes it 0 is not made any more: the power is cut */
 };
 
@@ -68,6 +69,7 @@ static int (*real_close)(int);
 static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
 static ssize_t (*real_write)(int, const void *, size_t);
 static ssize_t (*real_writev)(int, const struct iovec *, int);
+static ssize_t (*real_pread)(int, void *, size_t, off_t);
 static int (*real_ftruncate)(int, off_t);
 static int (*real_fsync)(int);
 static int (*real_unlink)(const char *);
@@ -79,7 +81,7 @@ static int (*real_clock_gettime)(clockid_t, struct timespec *);
 
 __attribute__((constructor)) static void begin(void) {
   REAL(open), REAL(openat), REAL(close), REAL(pwrite), REAL(write), REAL(writev), REAL(ftruncate), REAL(fsync);
-  REAL(unlink), REAL(remove), REAL(rename), REAL(clock_gettime);
+  REAL(pread), REAL(unlink), REAL(remove), REAL(rename), REAL(clock_gettime);
   const char *directory = getenv("DISK_BELOW"), *kept = getenv("DISK_PLATTER"), *path = getenv("DISK_CONTROL");
   if (directory) snprintf(below, sizeof below, "%s/", directory);
   if (kept) snprintf(platter, sizeof platter, "%s/", kept);
@@ -254,6 +256,13 @@ ssize_t writev(int fd, const struct iovec *pieces, int count) {
   }
   return written;
 }
+
+ssize_t pread(int fd, void *bytes, size_t length, off_t offset) {
+  if (control->read_errno != 0 && file_of(fd) != NULL) return refuse(control->read_errno);
+  return real_pread(fd, bytes, length, offset);
+}
+
+ssize_t pread64(int fd, void *bytes, size_t length, off_t offset) { return pread(fd, bytes, length, offset); }
 
 int ftruncate(int fd, off_t size) {
   struct file *file = file_of(fd);

@@ -46,8 +46,9 @@ export class Ballast {
 
   /** Throws while there is no room for it. */
   make(): void {
-    const { bavail, bsize } = statfsSync(this.#directory);
-    if (bavail * bsize < ROOM_BYTES) throw new Error(`less than ${ROOM_BYTES} bytes are free`);
+    const { blocks, bavail, bsize } = statfsSync(this.#directory);
+    // Some file systems don't tell.
+    if (blocks > 0 && bavail * bsize < ROOM_BYTES) throw new Error(`less than ${ROOM_BYTES} bytes are free`);
     // Random, since some file systems store a file of zeros in no room at all. Not synced: room is taken by the write.
     const piece = randomFillSync(new Uint8Array(PIECE_BYTES));
     const file = openSync(this.#file, 'w', 0o600);
