@@ -71,23 +71,25 @@ class Round {
         over.abort();
       },
     );
-    if (faults) await this.#fail(random, clients, over.signal);
-    await this.#seen(this.#frames + random.below(clients * 30), over.signal);
+    const fails = faults && (await this.#fail(random, clients, over.signal));
+    // While it fails nobody sees anything more.
+    if (!fails) await this.#seen(this.#frames + random.below(clients * 30), over.signal);
     await this.#disk.cutPower();
     this.#disk.set(HEALTHY);
     await all;
   }
 
-  /** The disk fails for as long as a few calls are refused, once or more often, while clients read. */
-  async #fail(random: Random, clients: number, over: AbortSignal): Promise<void> {
+  /** The disk fails for as long as a few calls are refused, once or more often, while clients read. True: it still does. */
+  async #fail(random: Random, clients: number, over: AbortSignal): Promise<boolean> {
     for (let times = 1 + random.below(2); times > 0; times -= 1) {
       await this.#seen(this.#frames + 1 + random.below(clients * 15), over);
       this.#failing = true;
       this.#disk.set(random.pick(Object.values(FAULTS)));
       await this.#disk.refused(1 + random.below(6), over);
-      if (random.chance(0.3)) return; // the power is cut while it fails
+      if (random.chance(0.3)) return true;
       this.#disk.set(HEALTHY);
     }
+    return false;
   }
 
   /** Resolves when clients have seen so many frames since the start, or all of them have gone. */
