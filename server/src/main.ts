@@ -20,6 +20,7 @@ import { Deliveries } from './webhooks/deliveries.ts';
 import type { Lookup } from './webhooks/guard.ts';
 import { Sender } from './webhooks/send.ts';
 import { Maintenance } from './worker/maintenance.ts';
+import { Readiness } from './worker/readiness.ts';
 import { Worker } from './worker/worker.ts';
 
 /** The composition root: the only place that knows every name. Importing it does nothing. */
@@ -98,6 +99,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
     worker.watched(id);
   });
   let ready = false;
+  const readiness = new Readiness({ store, clock });
   const app = makeApp({
     clock,
     ids,
@@ -107,7 +109,10 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
     version: VERSION,
     bodyLimit: config.server.body_limit,
     keepAliveMs: overrides.keepAliveMs ?? KEEP_ALIVE_MS,
-    ready: () => ready && !worker.stopping,
+    unready: async () => {
+      if (!ready || worker.stopping) return 'starting or stopping';
+      return (await readiness.check()) ? undefined : 'the store takes no new work: its disk is full or fails';
+    },
     responses: {
       store,
       hints,

@@ -340,6 +340,7 @@ export const ERRORS = {
     type: 'service_unavailable_error',
     code: 'store_unavailable',
     retry: true,
+    retryAfter: 5,
     message: 'The store of this server cannot take the request at the moment. Please try again.',
   },
   shutting_down: {

@@ -254,6 +254,13 @@ export interface Store extends StateStore, WebhookStore {
    * deleted before `purgeBefore` (ms).
    */
   sweep(now: number, purgeBefore: number, limit: number): Promise<SweepResult>;
+  /**
+   * Whether new work would be taken, as far as is known: false from a write that failed, or a disk that was full, until
+   * a write has shown that it is over. What runs may go on meanwhile.
+   */
+  accepts(): boolean;
+  /** Resolves when a write is durable and there is room for new work. What was given up for want of room is made again. */
+  probe(): Promise<void>;
   close(): Promise<void>;
 }
 

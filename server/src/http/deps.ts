@@ -15,5 +15,6 @@ export type AppDeps = {
   /** Of Holt. */
   version: string;
   keepAliveMs: number;
-  ready: () => boolean;
+  /** Why no work can be taken, undefined when it can. */
+  unready: () => Promise<string | undefined>;
 };

@@ -64,6 +64,8 @@ export async function createResponse(
     upstreamModel: binding.upstreamModel,
     inputItems,
   };
+  // Before an upstream is asked for what could not be kept.
+  if ((response.background || response.store) && !deps.store.accepts()) throw apiError('store_unavailable');
   const spec = specOf(projectId, response, binding, request, [...turn.before, ...turn.input]);
   const made = { deps, body: served, spec, request, history, createdAt };
   const answer = await (response.background ? createInBackground(made, signal) : createInForeground(made, signal));

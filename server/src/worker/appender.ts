@@ -35,6 +35,7 @@ export class Appender {
   readonly #ticking = new Set<Lingering>();
   #scheduled = false;
   #underWay = false;
+  #givenUp = false;
   #unacknowledged = 0;
   #onIdle: (() => void)[] = [];
 
@@ -76,6 +77,11 @@ export class Appender {
     return new Promise((resolve) => {
       this.#onIdle.push(resolve);
     });
+  }
+
+  /** What the store refuses from now on is not tried again: nobody has seen it, and the next owner finds the rest. */
+  giveUp(): void {
+    this.#givenUp = true;
   }
 
   #dueNow(log: StoredLog): void {
@@ -160,7 +166,7 @@ export class Appender {
         return await this.#deps.store.append(appends);
       } catch (error) {
         if (!(error instanceof StoreUnavailable)) throw error;
-        if (error instanceof StoreClosed) return appends.map(() => false);
+        if (error instanceof StoreClosed || this.#givenUp) return appends.map(() => false);
         this.#deps.log.error({ err: error, attempt }, 'the store refuses to append; trying again');
         const ms = RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)] ?? 0;
         await new Promise<void>((resolve) => {

@@ -24,6 +24,8 @@ export class Maintenance {
   #ticks = 0;
   #underWay: Promise<void> | undefined;
   #stopped = false;
+  /** The store takes no new work, and the log says so. */
+  #refusing = false;
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -44,7 +46,8 @@ export class Maintenance {
   async #tick(): Promise<void> {
     const { store, clock, log, worker, leaseMs } = this.#deps;
     try {
-      await compactAll(store, () => this.#stopped);
+      await this.#probe();
+      if (store.accepts()) await compactAll(store, () => this.#stopped);
       const now = clock.now();
       const swept = await store.sweep(now, now - 2 * leaseMs, SWEEP_LIMIT);
       if (swept.expired + swept.logs + swept.purged > 0) log.debug(swept, 'swept');
@@ -54,6 +57,23 @@ export class Maintenance {
     } catch (error) {
       if (error instanceof StoreUnavailable) log.warn({ err: error }, 'housekeeping has to wait for the store');
       else log.error({ err: error }, 'housekeeping failed; the next tick tries again');
+    }
+  }
+
+  /** A store that takes no new work is asked to, so that it does as soon as it can. */
+  async #probe(): Promise<void> {
+    const { store, log } = this.#deps;
+    const refusing = this.#refusing;
+    this.#refusing = !store.accepts();
+    if (!this.#refusing) {
+      if (refusing) log.warn({}, 'the store takes new work again');
+      return;
+    }
+    try {
+      await store.probe();
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      if (!refusing) log.error({ err: error }, 'the store takes no new work; it is asked again each second');
     }
   }
 }

@@ -247,10 +247,17 @@ export class Worker implements Runs {
     for (const run of this.#foreground) run.abort(apiError('shutting_down'));
     const left = [...this.#runs.values()];
     for (const run of left) run.abort();
+    this.#appender.giveUp();
     await this.#appender.idle();
     await Promise.all(this.#tasks);
     const nos = left.flatMap(({ log }) => (log.no === undefined ? [] : [log.no]));
-    if (nos.length > 0) await this.#deps.store.handBack(this.workerId, nos);
+    if (nos.length === 0) return;
+    try {
+      await this.#deps.store.handBack(this.workerId, nos);
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      this.#deps.log.error({ err: error }, 'what ran could not be handed back; the next start takes it over');
+    }
   }
 
   // ------------------------------------------------------------ inside
@@ -277,7 +284,7 @@ export class Worker implements Runs {
   /** Claims while there is something to claim and a slot for it. After a failure the next tick tries again. */
   #claimQueued(): void {
     if (this.#claiming !== undefined || this.#checking || this.stopping) return;
-    if (!this.#queued || this.#slots.free === 0) return;
+    if (!this.#queued || this.#slots.free === 0 || !this.#deps.store.accepts()) return;
     this.#claiming = this.#claim().then(
       () => {
         this.#claiming = undefined;

@@ -1,3 +1,5 @@
+import { dirname } from 'node:path';
+import { Ballast } from './ballast.ts';
 import { append, read } from './chunks.ts';
 import { compact } from './compact.ts';
 import {
@@ -10,7 +12,7 @@ import {
   listItems,
   setMetadata,
 } from './conversations.ts';
-import { Database } from './database.ts';
+import { Database, diskFault } from './database.ts';
 import { deleteResponse, sweep } from './forgetting.ts';
 import { readChain, readConversation } from './history.ts';
 import { findItems } from './items.ts';
@@ -61,6 +63,9 @@ const WRITES = {
   deleteEndpoint,
   redeliver,
   recordAttempt,
+  probe: (db: Database): void => {
+    db.probe();
+  },
 } as const satisfies Record<string, Verb>;
 const READS = {
   find,
@@ -84,30 +89,85 @@ export type VerbName = keyof typeof WRITES | keyof typeof READS;
 export type Command = { verb: VerbName; args: unknown[] };
 export type Result = { value: unknown } | { error: string };
 
+/** Verbs that bring more to come, and so are refused while there is no ballast. */
+const NEW_WORK: ReadonlySet<VerbName> = new Set([
+  'create',
+  'claim',
+  'createConversation',
+  'addItems',
+  'createEndpoint',
+  'probe',
+]);
+
 export class Engine {
   readonly #db: Database;
+  readonly #ballast: Ballast;
+  /** A write or a sync has failed, and the disk has not taken one since. */
+  #hurt = false;
 
   /** Opens and, if need be, makes or upgrades the database. */
   constructor(file: string) {
     this.#db = new Database(file);
-    migrate(this.#db);
+    this.#ballast = new Ballast(dirname(file));
+    try {
+      migrate(this.#db);
+    } catch (error) {
+      if (diskFault(error) !== 'full' || !this.#ballast.giveUp()) throw error;
+      migrate(this.#db);
+    }
+  }
+
+  /** Whether new work would be taken. */
+  get accepts(): boolean {
+    return !this.#hurt && this.#ballast.held;
   }
 
   /** One result a command, in their order. */
   run(commands: readonly Command[]): Result[] {
-    if (commands.every(({ verb }) => verb in READS)) return commands.map((command) => this.#alone(command));
-    try {
-      return this.#together(commands);
-    } catch (error) {
-      // One bad command must not fail its neighbours; a full disk fails each of them.
-      return commands.length === 1
-        ? [{ error: String(error) }]
-        : commands.map((command) => this.run([command])[0] ?? { error: String(error) });
-    }
+    if (commands.every(isRead)) return commands.map((command) => this.#alone(command));
+    if (!this.#ballast.held) return this.#runWithoutBallast(commands);
+    return this.#write(commands);
   }
 
   close(): void {
     this.#db.close();
+  }
+
+  #runWithoutBallast(commands: readonly Command[]): Result[] {
+    let refusal: string | undefined;
+    if (commands.some(({ verb }) => verb === 'probe')) {
+      try {
+        this.#ballast.make();
+        return this.run(commands);
+      } catch (error) {
+        refusal = String(error);
+      }
+    }
+    const admitted = commands.filter(({ verb }) => !NEW_WORK.has(verb));
+    const results = this.#write(admitted).values();
+    return commands.map(({ verb }) =>
+      NEW_WORK.has(verb)
+        ? { error: `no new work while the disk is full${refusal === undefined ? '' : `: ${refusal}`}` }
+        : (results.next().value ?? { error: 'no result' }),
+    );
+  }
+
+  #write(commands: readonly Command[]): Result[] {
+    if (commands.length === 0) return [];
+    try {
+      if (this.#hurt) this.#db.mend();
+      this.#hurt = false;
+      return this.#together(commands);
+    } catch (error) {
+      const fault = diskFault(error);
+      if (fault === 'full' && this.#ballast.giveUp()) return this.run(commands);
+      if (fault === 'failing') this.#hurt = true;
+      // One bad command must not fail its neighbours. A disk fails each of them, but what is stored can be read.
+      if (fault === undefined && !this.#hurt && commands.length > 1) {
+        return commands.map((command) => this.run([command])[0] ?? { error: String(error) });
+      }
+      return commands.map((command) => (isRead(command) ? this.#alone(command) : { error: String(error) }));
+    }
   }
 
   #together(commands: readonly Command[]): Result[] {
@@ -117,17 +177,8 @@ export class Engine {
       this.#db.run('commit');
       return results;
     } catch (error) {
-      this.#rollBack();
+      this.#db.rollBack();
       throw error;
-    }
-  }
-
-  #rollBack(): void {
-    try {
-      this.#db.execute('rollback');
-    } catch (error) {
-      // SQLite has rolled back by itself after some I/O errors; then there is no transaction to end.
-      if (!String(error).includes('no transaction is active')) throw error;
     }
   }
 
@@ -143,4 +194,8 @@ export class Engine {
     const call: Verb = verb in WRITES ? WRITES[verb as keyof typeof WRITES] : READS[verb as keyof typeof READS];
     return call(this.#db, ...(args as never[])); // what the client's port says
   }
+}
+
+function isRead({ verb }: Command): boolean {
+  return verb in READS;
 }

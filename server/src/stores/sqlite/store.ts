@@ -20,13 +20,19 @@ export class SqliteStore implements Store {
   #waiting: Call[] = [];
   #underWay: Call[] = [];
   #scheduled = false;
+  /** As of the last group. */
+  #accepts: boolean;
   #dead: Error | undefined;
   readonly #onClosed = Promise.withResolvers<void>();
 
-  private constructor(thread: Worker) {
+  private constructor(thread: Worker, accepts: boolean) {
     this.#thread = thread;
+    this.#accepts = accepts;
     thread.on('message', (message: FromThread) => {
-      if (message.kind === 'results') this.#settle(message.results);
+      if (message.kind === 'results') {
+        this.#accepts = message.accepts;
+        this.#settle(message.results);
+      }
       if (message.kind === 'closed') this.#onClosed.resolve();
     });
     thread.on('error', (error) => {
@@ -58,7 +64,7 @@ export class SqliteStore implements Store {
           : `The data directory ${directory} can't be opened: ${first.message}`,
       );
     }
-    return new SqliteStore(thread);
+    return new SqliteStore(thread, first.kind === 'ready' && first.accepts);
   }
 
   create: Store['create'] = (...args) => this.#call('create', args);
@@ -97,6 +103,8 @@ export class SqliteStore implements Store {
   redeliver: Store['redeliver'] = (...args) => this.#call('redeliver', args);
   listPending: Store['listPending'] = (...args) => this.#call('listPending', args);
   recordAttempt: Store['recordAttempt'] = (...args) => this.#call('recordAttempt', args);
+  probe: Store['probe'] = () => this.#call('probe', []);
+  accepts: Store['accepts'] = () => this.#dead === undefined && this.#accepts;
 
   async close(): Promise<void> {
     if (this.#dead === undefined) this.#post({ kind: 'close' });

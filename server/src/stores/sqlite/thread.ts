@@ -9,9 +9,9 @@ import type { PackedAppends } from './pack.ts';
 
 export type ToThread = { kind: 'run'; commands: Command[] } | { kind: 'close' };
 export type FromThread =
-  | { kind: 'ready' }
+  | { kind: 'ready'; accepts: boolean }
   | { kind: 'refused'; locked: boolean; message: string }
-  | { kind: 'results'; results: Result[] }
+  | { kind: 'results'; results: Result[]; accepts: boolean }
   | { kind: 'closed' };
 
 const port = parentPort;
@@ -22,7 +22,7 @@ const engine = open();
 function open(): Engine | undefined {
   try {
     const opened = new Engine((workerData as { file: string }).file); // given by SqliteStore
-    reply({ kind: 'ready' });
+    reply({ kind: 'ready', accepts: opened.accepts });
     return opened;
   } catch (error) {
     reply({ kind: 'refused', locked: error instanceof DatabaseLocked, message: String(error) });
@@ -40,7 +40,8 @@ port.on('message', (message: ToThread) => {
   for (const command of message.commands) {
     if (command.verb === 'append') command.args = [unpackAppends(command.args[0] as PackedAppends)];
   }
-  reply({ kind: 'results', results: engine?.run(message.commands) ?? [] });
+  const results = engine?.run(message.commands) ?? [];
+  reply({ kind: 'results', results, accepts: engine?.accepts ?? false });
 });
 
 function reply(message: FromThread): void {
