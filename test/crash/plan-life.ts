@@ -22,11 +22,15 @@ const FIRST = POINTS.toSorted((a, b) => Number(b.old ?? false) - Number(a.old ??
 );
 const LATER = POINTS.filter(({ old }) => old !== true);
 
-/** Seeds in a row go through all points; chance does the rest. */
-export function planLife(random: Random, seed: number, life: number, clients: number): LifePlan {
+/**
+ * Seeds in a row go through all points; chance does the rest.
+ * @param aim the one point of all servers that come by it
+ */
+export function planLife(random: Random, seed: number, life: number, clients: number, aim?: Point): LifePlan {
   const deck = life === 0 ? FIRST : LATER;
   const place = life === 0 ? seed : seed * 2 + life;
-  const point = deck[place % deck.length] ?? random.pick(deck);
+  const chosen = deck[place % deck.length] ?? random.pick(deck);
+  const point = aim !== undefined && deck.includes(aim) ? aim : chosen;
   const stops = [stopAt(random, point)];
   const served = LATER.filter(({ phase }) => phase === undefined);
   // On the way there it may sleep somewhere else.

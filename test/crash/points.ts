@@ -1,4 +1,4 @@
-import { writeSync } from 'node:fs';
+import { readSync, writeSync } from 'node:fs';
 import type { Append, Store } from '../../server/src/domain/ports.ts';
 
 /**
@@ -119,10 +119,11 @@ export function pointOf(name: string): Point {
 }
 
 /** What a killable server writes on its report channel, a line each. */
-export type Report = { at: string; signal: Stop['signal'] } | { woke: string };
+export type Report = { at: string; signal: Stop['signal'] };
 
-/** The file descriptor of the report channel: a pipe, so that what was written outlives the process. */
+/** File descriptors of the report channel, a pipe so that what was written outlives the process, and of the answers. */
 export const REPORTS = 3;
+export const ANSWERS = 4;
 
 /** Counts how often a process comes by the points it shall stop at, and stops it there. For one thread. */
 export class Stopper {
@@ -150,11 +151,8 @@ export class Stopper {
 }
 
 function here({ point, signal }: Stop): void {
-  report({ at: point, signal });
-  process.kill(process.pid, signal);
-  if (signal === 'SIGSTOP') report({ woke: point });
-}
-
-function report(line: Report): void {
-  writeSync(REPORTS, `${JSON.stringify(line)}\n`);
+  writeSync(REPORTS, `${JSON.stringify({ at: point, signal } satisfies Report)}\n`);
+  // Who is to sleep is put to sleep from outside: by then nothing of it has gone on.
+  if (signal === 'SIGSTOP') readSync(ANSWERS, Buffer.alloc(1));
+  else process.kill(process.pid, signal);
 }

@@ -3,8 +3,7 @@ import { raceDeletes } from './race-deletes.ts';
 import { LOCAL } from '../contract/webhook-endpoint.ts';
 import { raceCancels } from '../contract/race.ts';
 import { startHolt } from '../support/holt.ts';
-import { POINTS } from './points.ts';
-import { makeKit, noFigures, tortureRound } from './torture-round.ts';
+import { makeKit, missedIn, noFigures, tortureRound } from './torture-round.ts';
 import type { Figures } from './torture-round.ts';
 
 /** `npm run torture`: see README.md beside this file. */
@@ -54,12 +53,14 @@ async function rounds(): Promise<boolean> {
   return failures.length === 0;
 }
 
-function report(done: number, { stops, clients, ends }: Figures): void {
+function report(done: number, figures: Figures): void {
+  const { stops, clients, ends } = figures;
   const of = (name: string): number => clients.get(name) ?? 0;
   say(`\n${done} rounds in ${seconds()}: ${total(stops)} stops`);
-  for (const [stop, times] of [...stops].toSorted(([a], [b]) => a.localeCompare(b))) say(`${String(times).padStart(7)}  ${stop}`);
-  const missed = POINTS.filter(({ name }) => ![...stops.keys()].some((stop) => stop.startsWith(name)));
-  say(`points that were not reached: ${missed.map(({ name }) => name).join('; ') || 'none'}`);
+  for (const [stop, times] of [...stops].toSorted(([a], [b]) => a.localeCompare(b)))
+    say(`${String(times).padStart(7)}  ${stop}`);
+  const missed = missedIn(figures).map(({ name }) => name);
+  say(`points that were not reached: ${missed.join('; ') || 'none'}`);
   say(
     `clients: ${of('created')} creates, ${of('frame')} events seen, ${of('resumed')} resumes, ${of('polled')} polls, ` +
       `${of('cancel answered')} cancels of ${of('cancel sent')}, ${of('delete answered')} deletes of ${of('delete sent')}`,

@@ -3,17 +3,14 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ROOT } from '../support/holt.ts';
 import { COMPILE_CACHE } from './machine.ts';
-import { REPORTS } from './points.ts';
+import { ANSWERS, REPORTS } from './points.ts';
 import type { Report, Stop } from './points.ts';
 
 /** One killable server process, and what became of it. */
-
-/** How often a stopped process is told to go on: whether it has stopped already can't be seen from here. ms */
-const CONTINUE_EVERY_MS = 5;
 
 export type Exit = { code: number | null; signal: NodeJS.Signals | null };
 
@@ -36,7 +33,6 @@ export class Victim {
   complaints = '';
   readonly #child: ChildProcess;
   readonly #options: VictimOptions;
-  #asleep = false;
 
   constructor(options: VictimOptions) {
     this.#options = options;
@@ -63,10 +59,12 @@ export class Victim {
           HOLT_STOPS: JSON.stringify(options.stops),
           HOLT_STOP_DURING_MS: String(options.duringMs),
         },
-        stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+        stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
       },
     );
     this.#child = child;
+    // Who is dead reads no answer.
+    child.stdio[ANSWERS]?.on('error', () => undefined);
     child.stderr?.on('data', (bytes: Buffer) => (this.complaints += bytes.toString()));
     createInterface({ input: child.stdio[REPORTS] as Readable }).on('line', (line) => {
       this.#hear(JSON.parse(line) as Report);
@@ -94,20 +92,8 @@ export class Victim {
   }
 
   #hear(said: Report): void {
-    if ('woke' in said) {
-      this.#asleep = false;
-      return;
-    }
     this.#options.onStop(said);
     if (said.signal !== 'SIGSTOP') return;
-    this.#asleep = true;
-    void sleep(this.#options.stoppedMs).then(() => this.#wake());
-  }
-
-  async #wake(): Promise<void> {
-    while (this.#asleep && this.#child.exitCode === null && this.#child.signalCode === null) {
-      this.send('SIGCONT');
-      await sleep(CONTINUE_EVERY_MS);
-    }
+    void this.pause().then(() => (this.#child.stdio[ANSWERS] as Writable).write('.'));
   }
 }
