@@ -3,6 +3,7 @@ import { raceDeletes } from './race-deletes.ts';
 import { LOCAL } from '../contract/webhook-endpoint.ts';
 import { raceCancels } from '../contract/race.ts';
 import { startHolt } from '../support/holt.ts';
+import { pointOf } from './points.ts';
 import { makeKit, missedIn, noFigures, tortureRound } from './torture-round.ts';
 import type { Figures } from './torture-round.ts';
 
@@ -13,6 +14,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '100' },
     seed: { type: 'string' },
     minutes: { type: 'string' },
+    at: { type: 'string' },
     width: { type: 'string', default: '2' },
     'cancel-races': { type: 'string', default: '0' },
     'delete-races': { type: 'string', default: '0' },
@@ -31,6 +33,7 @@ async function rounds(): Promise<boolean> {
   const first = Number(values.seed ?? Math.floor(Math.random() * 1e9));
   const until = values.minutes === undefined ? Infinity : began + Number(values.minutes) * 60_000;
   const kit = await makeKit(AbortSignal.timeout(60_000));
+  const aim = values.at === undefined ? undefined : pointOf(values.at);
   const figures = noFigures();
   let begun = 0;
   let done = 0;
@@ -40,7 +43,7 @@ async function rounds(): Promise<boolean> {
     while (begun < wanted && failures.length === 0 && performance.now() < until) {
       const seed = first + begun;
       begun += 1;
-      await tortureRound(kit, seed, figures).catch((error: unknown) => {
+      await tortureRound(kit, seed, figures, aim).catch((error: unknown) => {
         failures.push(error);
       });
       done += 1;
