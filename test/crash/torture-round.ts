@@ -135,8 +135,9 @@ class TortureRound {
 
   describe(error: unknown): string {
     const text = error instanceof Error ? error.message : String(error);
+    const at = this.#aim === undefined ? '' : ` --at '${this.#aim.name}'`;
     return [
-      `round of seed ${this.#seed} failed; again: npm run torture -- --seed ${this.#seed} --rounds 1`,
+      `round of seed ${this.#seed} failed; again: npm run torture -- --seed ${this.#seed} --rounds 1${at}`,
       `its data directory: ${this.#data}`,
       ...this.#story,
       text,
