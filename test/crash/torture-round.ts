@@ -64,7 +64,7 @@ const COMPLAINT = /"level":(50|60|"error"|"fatal")/;
 const STOPPING = /"row":"shutting_down"|"name":"AbortError"|"type":"StoreClosed"/;
 /** What has not ended by then is stuck: a stop, and a round, ms. */
 const STOP_MS = 15_000;
-const ROUND_MS = 90_000;
+const ROUND_MS = 180_000;
 
 export async function makeKit(signal: AbortSignal): Promise<Kit> {
   await using machine = await Machine.start(signal);

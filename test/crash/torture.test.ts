@@ -5,7 +5,7 @@ import { makeKit, noFigures, tortureRound } from './torture-round.ts';
 
 /** The torture in short, with a fixed seed; torture.long.ts goes to every point. */
 
-test('stopped at named points, servers lose nothing and take nothing back', { timeout: 240_000 }, async (t) => {
+test('stopped at named points, servers lose nothing and take nothing back', { timeout: 290_000 }, async (t) => {
   const kit = await makeKit(t.signal);
   const figures = noFigures();
   for (const seed of [1, 2, 3]) await tortureRound(kit, seed, figures);
