@@ -11,11 +11,11 @@ import { Receiver, eventIn } from '../support/webhook-receiver.ts';
 import { ALL } from '../contract/webhook-endpoint.ts';
 import { ServerGone, call, get, post } from './clients.ts';
 import { describeHistories } from './describe-history.ts';
+import type { Figures } from './figures.ts';
 import { Machine } from './machine.ts';
 import { Milestones, count } from './milestones.ts';
 import { OldResponses } from './old-directory.ts';
 import { BRISK } from './plan.ts';
-import { POINTS } from './points.ts';
 import type { Point, Stop } from './points.ts';
 import { Population } from './population.ts';
 import type { Life } from './population.ts';
@@ -33,15 +33,6 @@ import type { Exit } from './victim.ts';
 
 /** What every round begins with; made once. */
 export type Kit = { story: readonly string[]; old: OldResponses };
-
-export type Figures = {
-  /** By point and signal. */
-  stops: Map<string, number>;
-  /** By what clients did. */
-  clients: Map<string, number>;
-  /** Responses by their end. */
-  ends: Map<string, number>;
-};
 
 /** Servers of a round that serve and are stopped. */
 const LIVES = 3;
@@ -70,16 +61,6 @@ export async function makeKit(signal: AbortSignal): Promise<Kit> {
   await using machine = await Machine.start(signal);
   const story = await tellStory(machine.url, BRISK.maxTokens);
   return { story, old: await OldResponses.make(signal, await temporaryDirectory()) };
-}
-
-/** The points at which no server was stopped. */
-export function missedIn({ stops }: Figures): Point[] {
-  const hit = [...stops.keys()];
-  return POINTS.filter(({ name }) => !hit.some((stop) => stop.startsWith(`${name} SIG`)));
-}
-
-export function noFigures(): Figures {
-  return { stops: new Map(), clients: new Map(), ends: new Map() };
 }
 
 /**

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { raceDeletes } from './race-deletes.ts';
-import { makeKit, missedIn, noFigures, tortureRound } from './torture-round.ts';
+import { missedIn, noFigures } from './figures.ts';
+import { makeKit, tortureRound } from './torture-round.ts';
 
 /** The long form of torture.test.ts: through every point. `npm run torture` goes on from here. */
 

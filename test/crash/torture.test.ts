@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { raceDeletes } from './race-deletes.ts';
-import { makeKit, noFigures, tortureRound } from './torture-round.ts';
+import { noFigures } from './figures.ts';
+import { makeKit, tortureRound } from './torture-round.ts';
 
 /** The torture in short, with a fixed seed; torture.long.ts goes to every point. */
 

@@ -4,8 +4,9 @@ import { LOCAL } from '../contract/webhook-endpoint.ts';
 import { raceCancels } from '../contract/race.ts';
 import { startHolt } from '../support/holt.ts';
 import { pointOf } from './points.ts';
-import { makeKit, missedIn, noFigures, tortureRound } from './torture-round.ts';
-import type { Figures } from './torture-round.ts';
+import { missedIn, noFigures } from './figures.ts';
+import { makeKit, tortureRound } from './torture-round.ts';
+import type { Figures } from './figures.ts';
 
 /** `npm run torture`: see README.md beside this file. */
 
