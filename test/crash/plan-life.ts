@@ -46,9 +46,10 @@ export function planLife(random: Random, seed: number, life: number, clients: nu
   };
 }
 
-function stopAt(random: Random, { name, most, phase }: Point): Stop {
+function stopAt(random: Random, { name, most, phase, at }: Point): Stop {
   const nth = 1 + random.below(most);
   const gentle = phase === undefined && random.chance(0.15);
   const signal = gentle ? 'SIGTERM' : random.chance(0.15) ? 'SIGSTOP' : 'SIGKILL';
-  return { point: name, nth, signal };
+  const lingers = (at === 'commit' || at === 'statement') && random.chance(0.5);
+  return { point: name, nth, signal, lingerMs: lingers ? random.below(40) : 0 };
 }

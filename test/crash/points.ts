@@ -110,7 +110,13 @@ export const POINTS: readonly Point[] = [
 ];
 
 /** One stop of one process: the `nth` time it comes by that point. */
-export type Stop = { point: string; nth: number; signal: 'SIGKILL' | 'SIGSTOP' | 'SIGTERM' };
+export type Stop = {
+  point: string;
+  nth: number;
+  signal: 'SIGKILL' | 'SIGSTOP' | 'SIGTERM';
+  /** In the store thread: how long the others go on before, as if the disk was slow, ms. */
+  lingerMs: number;
+};
 
 export function pointOf(name: string): Point {
   const found = POINTS.find((point) => point.name === name);
@@ -150,7 +156,8 @@ export class Stopper {
   }
 }
 
-function here({ point, signal }: Stop): void {
+function here({ point, signal, lingerMs }: Stop): void {
+  if (lingerMs > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, lingerMs);
   writeSync(REPORTS, `${JSON.stringify({ at: point, signal } satisfies Report)}\n`);
   // Who is to sleep is put to sleep from outside: by then nothing of it has gone on.
   if (signal === 'SIGSTOP') readSync(ANSWERS, Buffer.alloc(1));
