@@ -12,7 +12,7 @@ import { parseFrames } from '../support/sse.ts';
 import type { Frame } from '../support/sse.ts';
 
 /** These tests start servers by the dozen; this halves what a start costs. Node writes it when a server ends by itself. */
-const ENVIRONMENT = { NODE_COMPILE_CACHE: join(ROOT, 'node_modules/.cache/holt-compile') };
+export const COMPILE_CACHE = { NODE_COMPILE_CACHE: join(ROOT, 'node_modules/.cache/holt-compile') };
 
 /** A data directory and the server processes that live on it, one after the other. */
 export class Machine implements AsyncDisposable {
@@ -60,7 +60,7 @@ export class Machine implements AsyncDisposable {
 
   async start(): Promise<void> {
     const flags = [...this.#flags, '--log-level', 'warn'];
-    this.#holt = await spawnHolt({ data: this.data, flags, env: ENVIRONMENT });
+    this.#holt = await spawnHolt({ data: this.data, flags, env: COMPILE_CACHE });
     this.#holt.process.stderr?.on('data', (bytes: Buffer) => (this.complaints += bytes.toString()));
   }
 
@@ -78,7 +78,7 @@ export class Machine implements AsyncDisposable {
   async startAndKill(count: number): Promise<void> {
     const cli = join(ROOT, 'server/src/cli/index.ts');
     const flags = ['--port', '0', '--data', this.data, ...this.#flags, '--log-level', 'info'];
-    const env = { PATH: process.env['PATH'], ...ENVIRONMENT };
+    const env = { PATH: process.env['PATH'], ...COMPILE_CACHE };
     const child = spawn(process.execPath, [cli, 'serve', ...flags], { env, stdio: ['ignore', 'pipe', 'pipe'] });
     const exited = once(child, 'exit');
     let recovering = 0;
