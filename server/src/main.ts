@@ -78,6 +78,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
       maxAttempts: config.recovery.max_attempts,
       outputLimit: config.limits.output_bytes,
       logRetentionMs: config.retention.log,
+      zdrRetentionMs: config.retention.zdr,
       drainMs: config.worker.drain,
     },
   );
@@ -113,6 +114,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
         foregroundWaitMs: config.limits.foreground_wait,
         responseRetentionMs: config.retention.response,
         logRetentionMs: config.retention.log,
+        retention: config.retention.mode,
       },
     },
   });

@@ -70,6 +70,16 @@ async function recoverOrReport(deps: Deps, owner: Owner, orphan: OwnedResponse):
 }
 
 async function recover(deps: Deps, owner: Owner, orphan: OwnedResponse): Promise<void> {
+  if (orphan.keyLost === true) {
+    deps.log.error({ response_id: orphan.id }, 'the key of this response is lost, and with it all that it said');
+    if (orphan.cancelRequestedAt !== null) await owner.finishCancel(orphan);
+    else {
+      await owner.close(orphan, (assembler) => {
+        assembler.fail('server_error', KEY_LOST);
+      });
+    }
+    return;
+  }
   const log = await foldLog(deps.store, orphan.no);
   const policy = choosePolicy(orphan, log, owner.maxAttempts);
   deps.log.info({ response_id: orphan.id, policy, attempt: orphan.attempt }, 'recovering a response');
@@ -102,4 +112,5 @@ function choosePolicy(orphan: OwnedResponse, log: Fold, maxAttempts: number): Po
 }
 
 const INTERRUPTED = 'The server stopped while this response was running; what had been produced is kept.';
+const KEY_LOST = 'The key of this response is lost, so that what it was asked can not be read any more.';
 const TRIED_TOO_OFTEN = 'The server stopped each time it ran this response; it will not be tried again.';

@@ -11,7 +11,7 @@ import {
   setMetadata,
 } from './conversations.ts';
 import { Database } from './database.ts';
-import { deleteResponse, sweep } from './forgetting.ts';
+import { deleteResponse, loadKeys, sweep } from './forgetting.ts';
 import { readChain, readConversation } from './history.ts';
 import { findItems } from './items.ts';
 import { listInput } from './list-input.ts';
@@ -91,6 +91,7 @@ export class Engine {
   constructor(file: string) {
     this.#db = new Database(file);
     migrate(this.#db);
+    loadKeys(this.#db);
   }
 
   /** One result a command, in their order. */
@@ -115,6 +116,7 @@ export class Engine {
     try {
       const results = commands.map((command) => ({ value: this.#call(command) }));
       this.#db.run('commit');
+      this.#db.bodies.settle('committed');
       return results;
     } catch (error) {
       this.#rollBack();
@@ -123,6 +125,7 @@ export class Engine {
   }
 
   #rollBack(): void {
+    this.#db.bodies.settle('rolled back');
     try {
       this.#db.execute('rollback');
     } catch (error) {
