@@ -1,20 +1,15 @@
 import assert from 'node:assert/strict';
-import { readdirSync, rmSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { TextFinder } from '../support/find-text.ts';
-import { spawnHolt, temporaryDirectory } from '../support/holt.ts';
-import type { HoltProcess } from '../support/holt.ts';
 import { REQUEST, SAID, answering, silentAt } from '../support/secret-request.ts';
 import { startUpstream } from '../support/upstream.ts';
 import type { Upstream } from '../support/upstream.ts';
 import { assertError, create, get, poll, pollUntil, post, streamUrl, textOf } from '../contract/wire.ts';
+import { RetentionServers, finder } from './retention-servers.ts';
 
 /** Retention in real processes that are killed (design.md §9): what is on their disks and in their logs. */
 
 const TIMEOUT = { timeout: 60_000 };
-const finder = new TextFinder(SAID);
 
 let upstream: Upstream;
 before(async () => {
@@ -22,68 +17,12 @@ before(async () => {
 });
 after(() => upstream.stop());
 
-/** The servers of one data directory, one after the other, which say all that they can say. */
-class Servers implements AsyncDisposable {
-  readonly data: string;
-  readonly #flags: string[];
-  #holt: HoltProcess | undefined;
-  #past = '';
-
-  private constructor(data: string, flags: string[]) {
-    this.data = data;
-    this.#flags = flags;
-  }
-
-  static async start(mode: string, settings: object = {}): Promise<Servers> {
-    const data = await temporaryDirectory();
-    const file = join(data, 'holt.yaml');
-    await writeFile(file, JSON.stringify({ ...settings, retention: { mode } })); // JSON is YAML
-    const servers = new Servers(data, ['--config', file, '--upstream', upstream.url, '--log-level', 'debug']);
-    await servers.start();
-    return servers;
-  }
-
-  get holt(): HoltProcess {
-    if (this.#holt === undefined) throw new Error('no server runs');
-    return this.#holt;
-  }
-
-  /** All that they have printed. */
-  get said(): string {
-    return `${this.#past}${this.#holt?.output() ?? ''}${this.#holt?.errors() ?? ''}`;
-  }
-
-  async start(): Promise<void> {
-    this.#past = this.said;
-    this.#holt = await spawnHolt({ data: this.data, flags: this.#flags });
-  }
-
-  keyFiles(): string[] {
-    return readdirSync(join(this.data, 'zdr-keys')).map((name) => join(this.data, 'zdr-keys', name));
-  }
-
-  assertNothingOnDisk(when: string): void {
-    assert.deepEqual(finder.inDirectory(this.data), [], when);
-  }
-
-  async assertNothingTold(): Promise<void> {
-    assert.notEqual(this.said, '');
-    assert.deepEqual(finder.inBytes(Buffer.from(this.said), 'log'), []);
-    const metrics = await fetch(`${this.holt.url}/metrics`);
-    assert.deepEqual(finder.inBytes(Buffer.from(await metrics.text()), 'metrics'), []);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#holt?.kill();
-  }
-}
-
 const background = (model: string, more: object = {}): object => ({ model, ...REQUEST, background: true, ...more });
 
 describe('zero data retention over a crash', { concurrency: 2 }, () => {
   test('what had been produced is kept, sealed (policy 3)', TIMEOUT, async () => {
     await upstream.script('killed', answering('killed-middle'));
-    await using servers = await Servers.start('zero_data_retention');
+    await using servers = await RetentionServers.start(upstream.url, 'zero_data_retention');
     const { id } = await create(servers.holt, background('killed', { stream: false }));
     const half = await pollUntil(servers.holt, id, (response) => textOf(response) !== '');
     await servers.holt.kill();
@@ -101,7 +40,7 @@ describe('zero data retention over a crash', { concurrency: 2 }, () => {
 
   test('what had said nothing runs again (policy 0)', TIMEOUT, async () => {
     await upstream.script('rerun', silentAt('rerun'));
-    await using servers = await Servers.start('zero_data_retention');
+    await using servers = await RetentionServers.start(upstream.url, 'zero_data_retention');
     const { id } = await create(servers.holt, background('rerun'));
     await upstream.waitForRequest('rerun', 1);
     await servers.holt.kill();
@@ -121,7 +60,9 @@ describe('zero data retention over a crash', { concurrency: 2 }, () => {
     await upstream.script('kept', silentAt('kept'));
     await upstream.script('done', answering());
     await upstream.script('half', answering('half-middle'));
-    await using servers = await Servers.start('zero_data_retention', { worker: { concurrency: 2 } });
+    await using servers = await RetentionServers.start(upstream.url, 'zero_data_retention', {
+      worker: { concurrency: 2 },
+    });
     const kept = await create(servers.holt, background('kept'));
     await upstream.waitForRequest('kept', 1);
     const [first] = servers.keyFiles();
@@ -164,7 +105,7 @@ test('modified abuse monitoring: content is stored, and in no log at any level',
     steps: [{ delta: { role: 'assistant', content: SAID.output } }, { chunk: failing }, { end: true }],
   });
   await upstream.script('hangs', answering('hangs-middle'));
-  await using servers = await Servers.start('modified_abuse_monitoring');
+  await using servers = await RetentionServers.start(upstream.url, 'modified_abuse_monitoring');
   const { holt } = servers;
   for (const model of ['refuses', 'stops']) {
     const { id } = await create(holt, background(model));
