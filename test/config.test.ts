@@ -34,6 +34,8 @@ test('without anything the demonstration model answers every name on loopback', 
   assert.equal(config.recovery.on_crash, 'fail');
   assert.equal(config.retention.response, 30 * 86_400_000);
   assert.equal(config.retention.log, 600_000);
+  assert.equal(config.retention.mode, 'standard');
+  assert.equal(config.retention.zdr, 600_000);
   assert.equal(config.limits.output_bytes, 8 * 1024 * 1024);
   assert.equal(config.limits.foreground_wait, 10_000);
   assert.deepEqual(config.models, { '*': { provider: 'otter' }, otter: { provider: 'otter' } });
@@ -52,6 +54,19 @@ test('a flag beats the environment, which beats the file', async () => {
   assert.equal((await load(file)).server.port, 1);
   assert.equal((await load(file, [], { HOLT_PORT: '2' })).server.port, 2);
   assert.equal((await load(file, ['--port', '3'], { HOLT_PORT: '2' })).server.port, 3);
+});
+
+test('retention is set for the one project there is', async () => {
+  const file = 'retention: { mode: zero_data_retention, zdr: 1 min }';
+  const { mode, zdr } = (await load(file)).retention;
+  assert.deepEqual([mode, zdr], ['zero_data_retention', 60_000]);
+  assert.equal(
+    (await load(file, [], { HOLT_RETENTION: 'modified_abuse_monitoring' })).retention.mode,
+    'modified_abuse_monitoring',
+  );
+  assert.equal((await load(file, ['--retention', 'standard'])).retention.mode, 'standard');
+  assert.throws(() => loadConfig(['--retention', 'none'], {}), /--retention: expected one of standard, /);
+  await assert.rejects(load('retention: { mode: zdr }'), /retention.mode/);
 });
 
 test('--upstream answers every name, with the key of the environment', () => {

@@ -5,6 +5,8 @@ import { z } from 'zod';
 import { duration, size } from './config-units.ts';
 import { isLoopback } from './domain/loopback.ts';
 import type { Compat } from './domain/ports.ts';
+import { RETENTION_MODES } from './domain/retention.ts';
+import type { RetentionMode } from './domain/retention.ts';
 import { LOG_LEVELS } from './logger.ts';
 import type { LogLevel } from './logger.ts';
 
@@ -67,7 +69,12 @@ const fileSchema = z.strictObject({
     .strictObject({ max_attempts: z.int().min(1).default(3), on_crash: z.enum(['fail', 'restart']).default('fail') })
     .prefault({}),
   retention: z
-    .strictObject({ response: duration.default(30 * 86_400_000), log: duration.default(600_000) })
+    .strictObject({
+      mode: z.enum(RETENTION_MODES).default('standard'),
+      response: duration.default(30 * 86_400_000),
+      log: duration.default(600_000),
+      zdr: duration.default(600_000),
+    })
     .prefault({}),
   limits: z
     .strictObject({ output_bytes: size.default(8 * 1024 * 1024), foreground_wait: duration.default(10_000) })
@@ -107,6 +114,7 @@ const FLAGS = {
   config: { type: 'string' },
   upstream: { type: 'string' },
   compat: { type: 'string' },
+  retention: { type: 'string' },
   'log-level': { type: 'string' },
 } as const;
 
@@ -200,6 +208,7 @@ function merge(file: z.infer<typeof fileSchema>, flags: Flags, env: Environment)
     ...file,
     server: { ...file.server },
     store: { ...file.store },
+    retention: { ...file.retention },
     models: Object.fromEntries(
       Object.entries(file.models).map(([name, target]) => [name, toModel(target, file.providers)]),
     ),
@@ -211,6 +220,7 @@ function merge(file: z.infer<typeof fileSchema>, flags: Flags, env: Environment)
   if (flags.port !== undefined) config.server.port = portOf(flags.port);
   if (flags.data !== undefined) config.store.data = flags.data;
   if (flags['log-level'] !== undefined) config.server.log_level = logLevelOf(flags['log-level']);
+  if (flags.retention !== undefined) config.retention.mode = retentionOf(flags.retention);
   if (flags.upstream !== undefined) addUpstream(config, flags.upstream, nonEmpty(env['HOLT_UPSTREAM_API_KEY']));
   if (Object.keys(config.models).length === 0) bindByDefault(config);
   if (flags.compat !== undefined) setCompat(config, flags.compat);
@@ -302,6 +312,13 @@ function portOf(text: string): number {
   const port = Number(text);
   if (!/^\d+$/.test(text) || port > 65_535) throw new ConfigError(`--port: expected 0 to 65535, got ${text}`);
   return port;
+}
+
+function retentionOf(text: string): RetentionMode {
+  const mode = RETENTION_MODES.find((known) => known === text);
+  if (mode === undefined)
+    throw new ConfigError(`--retention: expected one of ${RETENTION_MODES.join(', ')}, got ${text}`);
+  return mode;
 }
 
 function logLevelOf(text: string): LogLevel {

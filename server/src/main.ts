@@ -92,6 +92,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
       crash: { maxAttempts: config.recovery.max_attempts, onCrash: config.recovery.on_crash },
       outputLimit: config.limits.output_bytes,
       logRetentionMs: config.retention.log,
+      zdrRetentionMs: config.retention.zdr,
       drainMs: config.worker.drain,
     },
   );
@@ -131,6 +132,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
         foregroundWaitMs: config.limits.foreground_wait,
         responseRetentionMs: config.retention.response,
         logRetentionMs: config.retention.log,
+        retention: config.retention.mode,
       },
     },
   });

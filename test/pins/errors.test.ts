@@ -56,6 +56,7 @@ const PINNED: Record<string, [status: number, type: string, code: string | null]
   conversation_not_found: [404, 'invalid_request_error', null],
   conversation_locked: [400, 'invalid_request_error', 'conversation_locked'],
   conversation_needs_store: [400, 'invalid_request_error', 'unsupported_parameter'],
+  conversation_kept: [400, 'invalid_request_error', 'unsupported_parameter'],
   conversation_item_not_found: [404, 'invalid_request_error', null],
   conversation_item_exists: [400, 'invalid_request_error', 'invalid_value'],
   compaction_unreadable: [400, 'invalid_request_error', 'invalid_encrypted_content'],

@@ -199,6 +199,13 @@ export const ERRORS = {
     param: 'conversation',
     message: "A conversation keeps what is said in it, so it requires 'store' to be true.",
   },
+  conversation_kept: {
+    status: 400,
+    type: invalid,
+    code: 'unsupported_parameter',
+    message:
+      'A conversation keeps what is said in it, and this server keeps nothing: it runs with zero data retention. Send what came before as input.',
+  },
   conversation_item_not_found: {
     status: 404,
     type: invalid,

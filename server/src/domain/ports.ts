@@ -135,6 +135,8 @@ export type NewResponse = {
   /** ms */
   createdAt: number;
   expiresAt: number;
+  /** Whatever it says is sealed with a key of its own, which is destroyed when it is forgotten. */
+  zeroRetention?: boolean;
   previousResponseId: string | null;
   /** The conversation as it was read for this response. */
   conversation: ConversationPlace | null;
@@ -176,6 +178,8 @@ export type OwnedResponse = StoredResponse & {
   tail: Tail;
   /** Absent when its run is not the upstream's own, or its store keeps no such places. */
   upstream?: UpstreamPlace;
+  /** What was said so far can't be read any more: all that is left of it is the row. `request` is empty then. */
+  keyLost?: boolean;
 };
 
 /** What ends a response, written in the transaction of its closing chunk. Times in ms. */
@@ -184,6 +188,8 @@ export type End = {
   snapshot: Uint8Array;
   doneAt: number;
   logExpiresAt: number;
+  /** From when on it is gone, if it is under zero data retention; for others that was said at their creation. */
+  zdrExpiresAt?: number;
   /** Under which its items can be referred to. */
   outputIds: string[];
   /** What is added to its conversation: input and output, or nothing when it failed or was cancelled. */

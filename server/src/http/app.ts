@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import Fastify from 'fastify';
 import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { apiError } from '../domain/errors.ts';
+import { ApiError, apiError } from '../domain/errors.ts';
 import type { Ids } from '../domain/ports.ts';
 import { withAllowedMethods } from './allowed-methods.ts';
 import { makeAuthenticate } from './authenticate.ts';
@@ -159,7 +159,9 @@ function fail(deps: AppDeps, error: unknown, request: FastifyRequest, reply: Fas
   const known = toApiErrorAt(error, request.requestId, deps.bodyLimit);
   // Whoever has left is told nothing, and that is no fault of ours.
   if (known.status >= 500 && !reply.raw.destroyed) {
-    deps.log.error({ err: error, request_id: request.requestId, row: known.row }, 'a request failed');
+    // The message of a row may quote an upstream, which may quote the request.
+    const err = error instanceof ApiError ? undefined : error;
+    deps.log.error({ err, request_id: request.requestId, row: known.row }, 'a request failed');
   }
   return sendError(reply, known);
 }

@@ -1,5 +1,6 @@
 import { apiError } from '../domain/errors.ts';
 import type { Log } from '../domain/ports.ts';
+import type { RetentionMode } from '../domain/retention.ts';
 import { createResponseBody } from '../protocol/create-response.ts';
 import type { CreateResponseBody } from '../protocol/create-response.ts';
 import { checkToolNames } from './check-tools.ts';
@@ -36,7 +37,12 @@ const UNSERVED: Partial<Record<keyof CreateResponseBody, string>> = {
 };
 
 /** @param raw the body as it came, for its unknown keys */
-export function checkRequest(raw: object, body: CreateResponseBody, strict: boolean, log: Log): void {
+export function checkRequest(
+  raw: object,
+  body: CreateResponseBody,
+  { strict, retention }: { strict: boolean; retention: RetentionMode },
+  log: Log,
+): void {
   checkKeys(raw, createResponseBody.shape, { strict, log });
   for (const [key, reason] of Object.entries(UNSERVED)) {
     const value = body[key as keyof CreateResponseBody];
@@ -46,8 +52,11 @@ export function checkRequest(raw: object, body: CreateResponseBody, strict: bool
     throw apiError('missing_required_parameter', { param: 'model' });
   }
   if (body.input === null || body.input === undefined) throw apiError('missing_required_parameter', { param: 'input' });
-  if (body.background === true && body.store === false) throw apiError('background_needs_store');
-  if ((body.conversation ?? null) !== null && body.store === false) throw apiError('conversation_needs_store');
+  const zdr = retention === 'zero_data_retention';
+  if (body.background === true && body.store === false && !zdr) throw apiError('background_needs_store');
+  if ((body.conversation ?? null) !== null && (body.store === false || zdr)) {
+    throw zdr ? apiError('conversation_kept', { param: 'conversation' }) : apiError('conversation_needs_store');
+  }
   if (body.stream !== true && body.stream_options !== null && body.stream_options !== undefined) {
     throw apiError('invalid_value', { param: 'stream_options', reason: "is only allowed when 'stream' is true" });
   }

@@ -4,14 +4,14 @@ import type { Item, ItemsQuery } from '../domain/state-store.ts';
 import type { Conversation } from '../protocol/conversation.ts';
 import type { RequestItem } from '../protocol/items.ts';
 import type { ListPage } from '../protocol/list.ts';
-import { retrieveConversation } from './conversations.ts';
+import { checkMayKeep, retrieveConversation } from './conversations.ts';
 import type { ResponsesDeps } from './deps.ts';
 import { expandInput } from './expand-input.ts';
 import { cursorNotFound, pageOf } from './page-of.ts';
 
 /** The items of a conversation (contract.md §1.8). */
 
-type Deps = Pick<ResponsesDeps, 'store' | 'ids' | 'clock'>;
+type Deps = Pick<ResponsesDeps, 'store' | 'ids' | 'clock' | 'settings'>;
 
 /** Answers with the items that were added, in their order. */
 export async function addConversationItems(
@@ -20,6 +20,7 @@ export async function addConversationItems(
   id: string,
   items: readonly RequestItem[],
 ): Promise<ListPage<Item>> {
+  checkMayKeep(deps);
   const expanded = await expandInput(deps, projectId, [...items], []);
   const outcome = await deps.store.addItems(projectId, id, expanded);
   if (outcome === 'absent') throw apiError('conversation_not_found', { id });

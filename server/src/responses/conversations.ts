@@ -7,7 +7,12 @@ import { expandInput } from './expand-input.ts';
 
 /** Conversations without their items (contract.md §1.8). They are kept until they are deleted. */
 
-type Deps = Pick<ResponsesDeps, 'store' | 'ids' | 'clock'>;
+type Deps = Pick<ResponsesDeps, 'store' | 'ids' | 'clock' | 'settings'>;
+
+/** What a client says is not stored under zero data retention. What is stored already can be read and deleted. */
+export function checkMayKeep({ settings }: Pick<ResponsesDeps, 'settings'>): void {
+  if (settings.retention === 'zero_data_retention') throw apiError('conversation_kept');
+}
 
 export async function createConversation(
   deps: Deps,
@@ -15,6 +20,7 @@ export async function createConversation(
   metadata: Record<string, string>,
   items: readonly RequestItem[],
 ): Promise<Conversation> {
+  checkMayKeep(deps);
   const expanded = await expandInput(deps, projectId, [...items], []);
   const conversation = { id: deps.ids.item('conv'), createdAt: deps.clock.now(), metadata };
   await deps.store.createConversation(projectId, conversation, expanded);
@@ -33,6 +39,7 @@ export async function updateConversation(
   id: string,
   metadata: Record<string, string>,
 ): Promise<Conversation> {
+  checkMayKeep(deps);
   const updated = await deps.store.setMetadata(projectId, id, metadata);
   if (updated === undefined) throw apiError('conversation_not_found', { id });
   return toWire(updated);

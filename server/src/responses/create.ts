@@ -45,11 +45,12 @@ export async function createResponse(
   signal: AbortSignal,
 ): Promise<Created> {
   if (deps.runs.stopping) throw apiError('shutting_down');
-  checkRequest(raw, body, deps.settings.strict, deps.log);
+  checkRequest(raw, body, deps.settings, deps.log);
+  const zeroRetention = deps.settings.retention === 'zero_data_retention';
   const model = body.model ?? '';
   const binding = deps.models.resolve(model);
   if (binding === undefined) throw apiError('model_not_found', { model });
-  const { body: served, dropped } = serveRequest(body, binding);
+  const { body: served, dropped } = serveRequest(zeroRetention ? { ...body, store: false } : body, binding);
   const history = await readHistory(deps, projectId, served);
   const inputItems = await expandInput(deps, projectId, served.input ?? '', history.items);
   const turn = openTurn(deps.seal, projectId, history, inputItems);
@@ -67,7 +68,7 @@ export async function createResponse(
   // Before an upstream is asked for what could not be kept.
   if ((response.background || response.store) && !deps.store.accepts()) throw apiError('store_unavailable');
   const spec = specOf(projectId, response, binding, request, [...turn.before, ...turn.input]);
-  const made = { deps, body: served, spec, request, history, createdAt };
+  const made = { deps, body: served, spec, request, history, createdAt, zeroRetention };
   const answer = await (response.background ? createInBackground(made, signal) : createInForeground(made, signal));
   return { ...answer, dropped };
 }
@@ -79,6 +80,7 @@ type Made = {
   request: StoredRequest;
   history: History;
   createdAt: number;
+  zeroRetention: boolean;
 };
 
 function specOf(
@@ -178,7 +180,7 @@ async function createInForeground(made: Made, signal: AbortSignal): Promise<Answ
 }
 
 function rowOf(made: Made): Omit<NewResponse, 'chunk' | 'workerId' | 'history'> {
-  const { deps, spec, request, history, createdAt } = made;
+  const { deps, spec, request, history, createdAt, zeroRetention } = made;
   return {
     id: spec.id,
     projectId: spec.projectId,
@@ -188,6 +190,7 @@ function rowOf(made: Made): Omit<NewResponse, 'chunk' | 'workerId' | 'history'> 
     request,
     createdAt,
     expiresAt: createdAt + deps.settings.responseRetentionMs,
+    zeroRetention,
     previousResponseId: history.previousResponseId,
     conversation: history.conversation,
   };

@@ -1,4 +1,5 @@
 import type { Clock, Hints, Ids, Log, Models, Runs, Store, Tokenizer } from '../domain/ports.ts';
+import type { RetentionMode } from '../domain/retention.ts';
 import type { Seal } from '../domain/seal.ts';
 import type { Webhooks } from '../domain/webhook-store.ts';
 
@@ -25,5 +26,7 @@ export type ResponsesDeps = {
     responseRetentionMs: number;
     /** How long its events can be streamed after the end, ms. */
     logRetentionMs: number;
+    /** Of the one project. */
+    retention: RetentionMode;
   };
 };

@@ -24,6 +24,8 @@ export type BackgroundDeps = {
   outputLimit: number;
   /** ms that a log can be streamed after the end. */
   logRetentionMs: number;
+  /** ms that a response under zero data retention is there after its end. */
+  zdrRetentionMs: number;
 };
 
 export type BackgroundSpec = {

@@ -2,6 +2,7 @@ import { Assembler } from '../domain/assembler.ts';
 import { encodeEvents } from '../domain/chunk-codec.ts';
 import { StoreClosed, StoreUnavailable } from '../domain/ports.ts';
 import type { Clock, Hints, Ids, Log, OwnedResponse, Store } from '../domain/ports.ts';
+import { lostState } from '../domain/lost-state.ts';
 import { foldLog } from '../domain/read-log.ts';
 import type { Webhooks } from '../domain/webhook-store.ts';
 import { endOf } from './end-of.ts';
@@ -20,6 +21,7 @@ type Deps = {
   log: Log;
   webhooks: Pick<Webhooks, 'ended'>;
   logRetentionMs: number;
+  zdrRetentionMs: number;
   signal: AbortSignal;
 };
 
@@ -53,7 +55,8 @@ async function closeOnce(
   end: (assembler: Assembler) => void,
   told: boolean,
 ): Promise<void> {
-  const folded = await foldLog(deps.store, owned.no);
+  const keyLost = owned.keyLost === true;
+  const folded = keyLost ? lostState(owned) : await foldLog(deps.store, owned.no);
   if (folded.ended) return;
   const firstSequence = folded.nextSequence;
   const assembler = new Assembler(folded, deps.ids, deps.clock);
@@ -70,7 +73,8 @@ async function closeOnce(
         closed: true,
         body: encodeEvents(events, folded.response),
       },
-      end: endOf(deps, folded.response, owned.request.inputItems, told),
+      // A log that can't be read is none that can be streamed.
+      end: endOf(keyLost ? { ...deps, logRetentionMs: 0 } : deps, folded.response, owned.request.inputItems, told),
     },
   ]);
   if (accepted !== true) return;

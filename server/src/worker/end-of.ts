@@ -10,7 +10,7 @@ import type { Response } from '../protocol/response.ts';
  * @param told whether webhooks tell of this end
  */
 export function endOf(
-  deps: { clock: Clock; ids: Ids; logRetentionMs: number },
+  deps: { clock: Clock; ids: Ids; logRetentionMs: number; zdrRetentionMs: number },
   response: Response,
   inputItems: readonly Item[],
   told = true,
@@ -21,6 +21,7 @@ export function endOf(
     ...endedState(response, response.status, inputItems),
     doneAt,
     logExpiresAt: doneAt + deps.logRetentionMs,
+    zdrExpiresAt: doneAt + deps.zdrRetentionMs,
     eventId: told ? deps.ids.item('evt') : null,
   };
 }

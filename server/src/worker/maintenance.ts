@@ -49,8 +49,7 @@ export class Maintenance {
       await this.#probe();
       if (store.accepts()) await compactAll(store, () => this.#stopped);
       const now = clock.now();
-      const swept = await store.sweep(now, now - 2 * leaseMs, SWEEP_LIMIT);
-      if (swept.expired + swept.logs + swept.purged > 0) log.debug(swept, 'swept');
+      await sweepAll({ store, log }, now, now - 2 * leaseMs, () => this.#stopped);
       worker.tick();
       this.#ticks += 1;
       if (this.#ticks % Math.max(1, Math.round(leaseMs / TICK_MS)) === 0) await worker.checkSelf();
@@ -80,4 +79,19 @@ export class Maintenance {
 
 async function compactAll(store: Store, stopped: () => boolean): Promise<void> {
   while (!stopped() && (await store.compact(COMPACT_LIMIT)) > 0);
+}
+
+/** What is past its time goes now, however much it is: in small batches, between which others have their turn. */
+async function sweepAll(
+  { store, log }: Pick<Deps, 'store' | 'log'>,
+  now: number,
+  purgeBefore: number,
+  stopped: () => boolean,
+): Promise<void> {
+  while (!stopped()) {
+    const swept = await store.sweep(now, purgeBefore, SWEEP_LIMIT);
+    const most = Math.max(swept.expired, swept.logs, swept.purged);
+    if (most > 0) log.debug(swept, 'swept');
+    if (most < SWEEP_LIMIT) return;
+  }
 }

@@ -75,6 +75,16 @@ async function recoverOrReport(deps: Deps, owner: Owner, orphan: OwnedResponse):
 }
 
 async function recover(deps: Deps, owner: Owner, orphan: OwnedResponse): Promise<void> {
+  if (orphan.keyLost === true) {
+    deps.log.error({ response_id: orphan.id }, 'the key of this response is lost, and with it all that it said');
+    if (orphan.cancelRequestedAt !== null) await owner.finishCancel(orphan);
+    else {
+      await owner.close(orphan, (assembler) => {
+        assembler.fail('server_error', KEY_LOST);
+      });
+    }
+    return;
+  }
   const log = await foldLog(deps.store, orphan.no);
   const chosen = choosePolicy(orphan, log, deps.models.provider(orphan.provider), owner.crash);
   const { policy } = chosen;
@@ -96,3 +106,5 @@ async function recover(deps: Deps, owner: Owner, orphan: OwnedResponse): Promise
       return;
   }
 }
+
+const KEY_LOST = 'The key of this response is lost, so that what it was asked can not be read any more.';

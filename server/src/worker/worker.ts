@@ -45,6 +45,7 @@ export type WorkerSettings = {
   /** Bytes of output that a response may have. */
   outputLimit: number;
   logRetentionMs: number;
+  zdrRetentionMs: number;
   /** How long running responses may go on when the server stops, ms. */
   drainMs: number;
 };

@@ -22,7 +22,7 @@ export function insertChunk(db: Database, no: number, chunk: Chunk): void {
     chunk.count,
     chunk.epoch,
     chunk.closed ? 1 : 0,
-    chunk.body,
+    db.bodies.seal(no, chunk.n, chunk.body),
   );
 }
 
@@ -47,7 +47,7 @@ function swapIn(db: Database, no: number, chunk: Chunk): boolean {
     chunk.count,
     chunk.epoch,
     chunk.closed ? 1 : 0,
-    chunk.body,
+    db.bodies.seal(no, chunk.n, chunk.body),
     no,
     chunk.n - 1,
     no,
@@ -70,7 +70,7 @@ function isSame(db: Database, no: number, chunk: Chunk): boolean {
     row['epoch'] === chunk.epoch &&
     row['closed'] === (chunk.closed ? 1 : 0) &&
     row['body'] instanceof Uint8Array &&
-    Buffer.compare(row['body'], chunk.body) === 0
+    Buffer.compare(db.bodies.open(no, chunk.n, row['body']), chunk.body) === 0
   );
 }
 
@@ -79,12 +79,14 @@ function finish(db: Database, no: number, end: End): void {
     `update response set status = ?, snapshot = ?, done_at = ?, log_expires_at = ?, log_state = 1, worker_id = null,
        history = null where no = ?`,
     end.status,
-    end.snapshot,
+    db.bodies.seal(no, 'snapshot', end.snapshot),
     end.doneAt,
     end.logExpiresAt,
     no,
   );
-  indexItems(db, no, end.outputIds, 'output');
+  if (db.bodies.isSealed(no))
+    db.run('update response set expires_at = ? where no = ?', end.zdrExpiresAt ?? end.doneAt, no);
+  else indexItems(db, no, end.outputIds, 'output');
   enqueueDeliveries(db, no, end);
   if (end.turn.length === 0) return;
   const conversation = db.one('select conversation_no from response where no = ?', no)?.['conversation_no'];
@@ -103,8 +105,8 @@ export function read(db: Database, no: number, after: number, maxBytes: number):
     if (row === undefined) break;
     n = Number(row['n']) + 1;
     page.closed = row['closed'] === 1;
-    const body = row['body'];
-    if (!(body instanceof Uint8Array) || Number(row['count']) === 0) continue;
+    if (!(row['body'] instanceof Uint8Array) || Number(row['count']) === 0) continue;
+    const body = db.bodies.open(no, n - 1, row['body']);
     page.chunks.push({ firstSequence: Number(row['first_sequence']), count: Number(row['count']), body });
     bytes += body.length;
   }

@@ -60,6 +60,10 @@ function mergeRows(db: Database, no: number, rows: readonly Row[]): void {
     count: rows.reduce((sum, row) => sum + Number(row['count']), 0),
     epoch: Number(last['epoch']),
     closed: last['closed'] === 1,
-    body: mergeBodies(rows.map((row) => (row['body'] instanceof Uint8Array ? row['body'] : new Uint8Array(0)))),
+    body: mergeBodies(rows.map((row) => bodyOf(db, no, row))),
   });
+}
+
+function bodyOf(db: Database, no: number, row: Row): Uint8Array {
+  return row['body'] instanceof Uint8Array ? db.bodies.open(no, Number(row['n']), row['body']) : new Uint8Array(0);
 }

@@ -1,6 +1,8 @@
 import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
+import { Bodies } from './bodies.ts';
 
 export type Row = Record<string, SQLOutputValue>;
 
@@ -15,12 +17,15 @@ export class DatabaseLocked extends Error {}
 
 /** One exclusive connection with its prepared statements. */
 export class Database {
+  /** What of it is sealed, and with which keys. */
+  readonly bodies: Bodies;
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
 
   /** Waits up to ten seconds for another process to let go of the file, then throws DatabaseLocked. */
   constructor(file: string, lockWaitMs = LOCK_WAIT_MS) {
     this.#db = new DatabaseSync(file, { timeout: lockWaitMs });
+    this.bodies = new Bodies(join(dirname(file), 'zdr-keys'));
     try {
       // locking_mode first: then no shared-memory file is made, and the lock is taken by the first write and kept.
       this.#db.exec('pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = full');

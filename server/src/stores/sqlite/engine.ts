@@ -13,7 +13,7 @@ import {
   setMetadata,
 } from './conversations.ts';
 import { Database, diskFault } from './database.ts';
-import { deleteResponse, sweep } from './forgetting.ts';
+import { deleteResponse, loadKeys, sweep } from './forgetting.ts';
 import { readChain, readConversation } from './history.ts';
 import { findItems } from './items.ts';
 import { listInput } from './list-input.ts';
@@ -115,6 +115,7 @@ export class Engine {
       if (diskFault(error) !== 'full' || !this.#ballast.giveUp()) throw error;
       migrate(this.#db);
     }
+    loadKeys(this.#db);
   }
 
   /** Whether new work would be taken. */
@@ -175,8 +176,10 @@ export class Engine {
     try {
       const results = commands.map((command) => ({ value: this.#call(command) }));
       this.#db.run('commit');
+      this.#db.bodies.settle('committed');
       return results;
     } catch (error) {
+      this.#db.bodies.settle('rolled back');
       this.#db.rollBack();
       throw error;
     }

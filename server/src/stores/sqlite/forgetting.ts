@@ -22,19 +22,45 @@ export function deleteResponse(
   if (row === undefined) return 'absent';
   if (!isEnded(row['status'] as Parameters<typeof isEnded>[0])) return 'unfinished'; // only written from that type
   if (Number(row['expires_at']) <= now) return 'absent';
-  bury(db, Number(row['no']), now);
+  bury(db, [Number(row['no'])], now);
   return 'deleted';
 }
 
-function bury(db: Database, no: number, now: number): void {
-  db.run("update chunk set body = x'' where response_no = ?", no);
-  db.run('delete from response_item where response_no = ?', no);
-  forgetDeliveries(db, no);
-  db.run(
-    "update response set request = x'', history = null, snapshot = null, log_state = 3, deleted_at = ? where no = ?",
-    now,
-    no,
-  );
+function bury(db: Database, nos: readonly number[], now: number): void {
+  // First, and durable at once: if the rest does not come to be, the response is unreadable all the same.
+  db.bodies.destroy(nos);
+  for (const no of nos) {
+    db.run("update chunk set body = x'' where response_no = ?", no);
+    db.run('delete from response_item where response_no = ?', no);
+    forgetDeliveries(db, no);
+    db.run(
+      `update response set request = x'', history = null, snapshot = null, log_state = 3, zdr_slot = null,
+         deleted_at = ? where no = ?`,
+      now,
+      no,
+    );
+  }
+}
+
+/**
+ * At the start: keys without a response are destroyed. A response without its key is forgotten if it has ended; if not,
+ * it is made an orphan, also while it waits in the queue, so that it is taken over and ends now.
+ */
+export function loadKeys(db: Database): void {
+  const rows = db
+    .all('select no, zdr_slot from response where zdr_slot is not null')
+    .map((row) => ({ no: Number(row['no']), slot: String(row['zdr_slot']) }));
+  const lost = db.bodies.load(rows);
+  if (lost.length === 0) return;
+  db.execute('begin immediate');
+  for (const no of lost) {
+    const row = db.one('select status, done_at from response where no = ?', no);
+    if (isEnded(row?.['status'] as Parameters<typeof isEnded>[0])) {
+      bury(db, [no], Number(row?.['done_at'])); // as above
+    } else db.run("update response set worker_id = 'key lost' where no = ? and worker_id is null", no);
+  }
+  db.execute('commit');
+  db.bodies.settle('committed');
 }
 
 export function sweep(db: Database, now: number, purgeBefore: number, limit: number): SweepResult {
@@ -44,7 +70,11 @@ export function sweep(db: Database, now: number, purgeBefore: number, limit: num
     now,
     limit,
   );
-  for (const row of expired) bury(db, Number(row['no']), now);
+  bury(
+    db,
+    expired.map((row) => Number(row['no'])),
+    now,
+  );
 
   const logs = db.all('select no from response where log_state in (1, 2) and log_expires_at <= ? limit ?', now, limit);
   for (const row of logs) {

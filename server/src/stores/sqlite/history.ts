@@ -1,6 +1,6 @@
 import type { Chain, ConversationContext, ConversationPlace, Item } from '../../domain/state-store.ts';
 import { conversationNo } from './conversations.ts';
-import type { Database } from './database.ts';
+import type { Database, Row } from './database.ts';
 import { decodeItem } from './items.ts';
 import { VISIBLE, decodeOutput, decodeRequest, placeOf } from './rows.ts';
 
@@ -13,16 +13,20 @@ export function readChain(db: Database, projectId: string, id: string, now: numb
   let bytes = 0;
   for (let next: string | null = id; next !== null;) {
     const row = db.one(
-      `select status, request, snapshot, previous_response_id, conversation_no, conversation_up_to
+      `select no, status, request, snapshot, previous_response_id, conversation_no, conversation_up_to
          from response where ${VISIBLE}`,
       next,
       projectId,
       now,
     );
-    if (row === undefined || !canGoOn(row['status'])) return { outcome: 'broken' };
+    if (row === undefined || !canGoOn(db, row)) return { outcome: 'broken' };
+    const no = Number(row['no']);
     bytes += sizeOf(row['request']) + sizeOf(row['snapshot']);
     if (bytes > maxBytes) return { outcome: 'too_large' };
-    links.push({ input: decodeRequest(row['request']).inputItems, output: decodeOutput(row['snapshot']) });
+    links.push({
+      input: decodeRequest(db, no, row['request'])?.inputItems ?? [],
+      output: decodeOutput(db, no, row['snapshot']),
+    });
     const place = placeOf(row);
     if (place !== null) {
       const before = itemsUpTo(db, place);
@@ -34,9 +38,12 @@ export function readChain(db: Database, projectId: string, id: string, now: numb
   return { outcome: 'read', items: links.toReversed().flatMap(({ input, output }) => [...input, ...output]) };
 }
 
-/** Nobody goes on from what has failed or was cancelled (contract.md §1.1, `previous_response_id`). */
-export function canGoOn(status: unknown): boolean {
-  return status === 'completed' || status === 'incomplete';
+/**
+ * Nobody goes on from what has failed or was cancelled (contract.md §1.1, `previous_response_id`), nor from what is
+ * under zero data retention: that has said `store: false`.
+ */
+export function canGoOn(db: Database, { no, status }: Row): boolean {
+  return (status === 'completed' || status === 'incomplete') && !db.bodies.isSealed(Number(no));
 }
 
 export function readConversation(db: Database, projectId: string, id: string, maxBytes: number): ConversationContext {

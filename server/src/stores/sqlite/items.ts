@@ -127,11 +127,12 @@ class Reader {
 
 /** The items of a request itself. */
 export function inputOf(db: Database, responseNo: number): Item[] {
-  return decodeRequest(db.one('select request from response where no = ?', responseNo)?.['request']).inputItems;
+  const row = db.one('select request from response where no = ?', responseNo);
+  return decodeRequest(db, responseNo, row?.['request'])?.inputItems ?? [];
 }
 
 export function outputOf(db: Database, responseNo: number): Item[] {
-  return decodeOutput(db.one('select snapshot from response where no = ?', responseNo)?.['snapshot']);
+  return decodeOutput(db, responseNo, db.one('select snapshot from response where no = ?', responseNo)?.['snapshot']);
 }
 
 /** @param no the number of an item of a conversation */

@@ -88,7 +88,7 @@ function segmentsBehind(db: Database, projectId: string, newest: Row, now: numbe
     const previous = row['previous_response_id'];
     if (typeof previous !== 'string') return segments;
     const before = db.one(`select ${LINK_COLUMNS} from response where ${VISIBLE}`, previous, projectId, now);
-    if (before === undefined || !canGoOn(before['status'])) return segments;
+    if (before === undefined || !canGoOn(db, before)) return segments;
     segments.push(outputSegment(db, before), requestSegment(db, before));
     row = before;
   }
@@ -98,7 +98,8 @@ function requestSegment(db: Database, row: Row): Segment {
   const no = Number(row['no']);
   return decoded(
     Number(row['request_size']),
-    (id) => isIndexed(db, no, id, 0),
+    // Ids that clients choose are content: those of sealed responses are in no index.
+    (id) => (db.bodies.isSealed(no) ? inputOf(db, no).some((item) => item.id === id) : isIndexed(db, no, id, 0)),
     () => inputOf(db, no),
   );
 }

@@ -1,4 +1,4 @@
-import type { OwnedResponse, Store } from '../../domain/ports.ts';
+import type { OwnedResponse, Store, StoredRequest } from '../../domain/ports.ts';
 import { isEnded } from '../../domain/status.ts';
 import { insertChunk } from './chunks.ts';
 import type { Database } from './database.ts';
@@ -93,9 +93,17 @@ export function listOwned(
 export function takeOver(db: Database, no: number, workerId: string): OwnedResponse | undefined {
   const row = db.one(`select no from response where no = ? and ${ORPHANED}`, no, workerId);
   if (row === undefined) return undefined;
+  if (db.bodies.isSealed(no) && !db.bodies.hasKey(no)) giveKey(db, no);
   fence(db, no, workerId);
   db.run('update response set attempt = attempt + 1 where no = ?', no);
   return owned(db, no);
+}
+
+/** Another one: what was sealed with the lost one stays unreadable, but how it ends can be written and read. */
+function giveKey(db: Database, no: number): void {
+  const slot = db.bodies.take();
+  db.bodies.bind(no, slot);
+  db.run('update response set zdr_slot = ? where no = ?', slot.name, no);
 }
 
 export function handBack(db: Database, workerId: string, nos: readonly number[]): void {
@@ -122,15 +130,15 @@ function fence(db: Database, no: number, workerId: string): void {
   db.run('update response set worker_id = ?, epoch = ? where no = ?', workerId, tail.epoch + 1, no);
 }
 
+const NO_REQUEST: StoredRequest = { body: {}, upstreamModel: '', inputItems: [] };
+
 function owned(db: Database, no: number): OwnedResponse {
   const row = db.one(`select ${RESPONSE_COLUMNS}, request, history from response where no = ?`, no);
   if (row === undefined) throw new Error(`response ${no} is gone`);
-  return {
-    ...toResponse(row),
-    request: decodeRequest(row['request']),
-    history: decodeHistory(row['history']),
-    tail: requireTail(db, no),
-  };
+  const request = decodeRequest(db, no, row['request']);
+  const known = { ...toResponse(db, row), tail: requireTail(db, no) };
+  if (request === undefined) return { ...known, request: NO_REQUEST, history: [], keyLost: true };
+  return { ...known, request, history: decodeHistory(db, no, row['history']) };
 }
 
 function requireTail(db: Database, no: number): { n: number; nextSequence: number; epoch: number } {

@@ -1,5 +1,6 @@
 import type { End, NewResponse, Store, StoredResponse } from '../../domain/ports.ts';
 import type { ConversationPlace } from '../../domain/state-store.ts';
+import { sealWith } from './bodies.ts';
 import { insertChunk } from './chunks.ts';
 import { addTurn } from './conversations.ts';
 import type { Database } from './database.ts';
@@ -16,10 +17,14 @@ export function create(db: Database, response: NewResponse, queueMax: number): A
     if (!exists(db, response.conversation)) return { outcome: 'conversation_absent' };
     if (hasMoved(db, response.conversation)) return { outcome: 'conversation_locked' };
   }
+  const slot = response.zeroRetention === true ? db.bodies.take() : undefined;
+  const request = encodeRequest(response.request);
+  const history = encodeHistory(response.history);
   const no = db.insert(
     `insert into response (id, project_id, status, worker_id, attempt, model, provider, background, stream, request,
-       created_at, started_at, expires_at, previous_response_id, conversation_no, conversation_up_to, history, log_state)
-     values (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`,
+       created_at, started_at, expires_at, previous_response_id, conversation_no, conversation_up_to, history, zdr_slot,
+       log_state)
+     values (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`,
     response.id,
     response.projectId,
     owned ? 'in_progress' : 'queued',
@@ -28,17 +33,20 @@ export function create(db: Database, response: NewResponse, queueMax: number): A
     response.model,
     response.provider,
     response.stream ? 1 : 0,
-    encodeRequest(response.request),
+    slot === undefined ? request : sealWith(slot.key, 'request', request),
     response.createdAt,
     owned ? response.createdAt : null,
     response.expiresAt,
     response.previousResponseId,
     response.conversation?.no ?? null,
     response.conversation?.upTo ?? null,
-    encodeHistory(response.history),
+    slot === undefined || history === null ? history : sealWith(slot.key, 'history', history),
+    slot?.name ?? null,
   );
+  if (slot !== undefined) db.bodies.bind(no, slot);
   insertChunk(db, no, response.chunk);
-  indexItems(db, no, idsOf(response), 'input');
+  // Ids that clients choose are content.
+  if (slot === undefined) indexItems(db, no, idsOf(response), 'input');
   return { outcome: 'created', no };
 }
 
@@ -97,5 +105,8 @@ export function createEnded(
 
 export function find(db: Database, projectId: string, id: string, now: number): StoredResponse | undefined {
   const row = db.one(`select ${RESPONSE_COLUMNS} from response where ${VISIBLE}`, id, projectId, now);
-  return row === undefined ? undefined : toResponse(row);
+  if (row === undefined) return undefined;
+  const no = Number(row['no']);
+  // Without its key it is gone, whatever became of its row.
+  return db.bodies.isSealed(no) && !db.bodies.hasKey(no) ? undefined : toResponse(db, row);
 }

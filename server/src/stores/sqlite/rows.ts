@@ -12,9 +12,10 @@ export const VISIBLE = `id = ? and project_id = ? and ${VISIBLE_IN_RESPONSE}`;
 export const RESPONSE_COLUMNS = `no, id, project_id, status, worker_id, epoch, attempt, model, provider, background, stream,
   snapshot, created_at, expires_at, log_expires_at, cancel_requested_at`;
 
-export function toResponse(row: Row): StoredResponse {
+export function toResponse(db: Database, row: Row): StoredResponse {
+  const no = Number(row['no']);
   return {
-    no: Number(row['no']),
+    no,
     id: String(row['id']),
     projectId: String(row['project_id']),
     status: row['status'] as ResponseStatus, // only written from that type
@@ -25,7 +26,7 @@ export function toResponse(row: Row): StoredResponse {
     provider: String(row['provider']),
     background: row['background'] === 1,
     stream: row['stream'] === 1,
-    snapshot: row['snapshot'] instanceof Uint8Array ? row['snapshot'] : null,
+    snapshot: row['snapshot'] instanceof Uint8Array ? db.bodies.open(no, 'snapshot', row['snapshot']) : null,
     createdAt: Number(row['created_at']),
     expiresAt: Number(row['expires_at']),
     logExpiresAt: numberOrNull(row['log_expires_at']),
@@ -37,23 +38,27 @@ export function encodeRequest(request: StoredRequest): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(request));
 }
 
-export function decodeRequest(bytes: unknown): StoredRequest {
-  if (!(bytes instanceof Uint8Array)) throw new TypeError('a request is not a blob');
-  return JSON.parse(new TextDecoder().decode(bytes)) as StoredRequest; // written by encodeRequest
+/** Undefined when the key that it was sealed with is lost. */
+export function decodeRequest(db: Database, no: number, stored: unknown): StoredRequest | undefined {
+  if (!(stored instanceof Uint8Array)) throw new TypeError('a request is not a blob');
+  const bytes = db.bodies.open(no, 'request', stored);
+  return bytes.length === 0 ? undefined : (JSON.parse(new TextDecoder().decode(bytes)) as StoredRequest); // encodeRequest
 }
 
 /** The output of a snapshot; none while there is no snapshot. */
-export function decodeOutput(snapshot: unknown): Item[] {
+export function decodeOutput(db: Database, no: number, snapshot: unknown): Item[] {
   if (!(snapshot instanceof Uint8Array)) return [];
-  return (JSON.parse(new TextDecoder().decode(snapshot)) as { output: Item[] }).output; // written from a Response
+  const bytes = db.bodies.open(no, 'snapshot', snapshot);
+  return (JSON.parse(new TextDecoder().decode(bytes)) as { output: Item[] }).output; // written from a Response
 }
 
 export function encodeHistory(items: readonly Item[]): Uint8Array | null {
   return items.length === 0 ? null : new TextEncoder().encode(JSON.stringify(items));
 }
 
-export function decodeHistory(bytes: unknown): Item[] {
-  if (!(bytes instanceof Uint8Array)) return [];
+export function decodeHistory(db: Database, no: number, stored: unknown): Item[] {
+  if (!(stored instanceof Uint8Array)) return [];
+  const bytes = db.bodies.open(no, 'history', stored);
   return JSON.parse(new TextDecoder().decode(bytes)) as Item[]; // written by encodeHistory
 }
 

@@ -133,6 +133,10 @@ const MIGRATIONS = [
       from response, json_each(cast(request as text), '$.inputItems') item
      where deleted_at is null and length(request) > 0 and json_extract(item.value, '$.id') is not null;
   `,
+  `
+  alter table response add column zdr_slot text;  -- names the key of its bodies: file and place; null when they are plain
+  create index response_zdr on response (no, zdr_slot) where zdr_slot is not null;
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;
