@@ -1,9 +1,11 @@
 import { Assembler } from '../domain/assembler.ts';
 import type { Fold } from '../domain/fold.ts';
+import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, Ids, Log, Provider, Random, Slot, Tail, Turn } from '../domain/ports.ts';
 import { reasoningSealer } from '../domain/seal.ts';
 import type { Seal } from '../domain/seal.ts';
 import type { Item } from '../domain/state-store.ts';
+import { isEnded } from '../domain/status.ts';
 import type { Webhooks } from '../domain/webhook-store.ts';
 import type { Appender } from './appender.ts';
 import { endOf } from './end-of.ts';
@@ -19,6 +21,7 @@ export type BackgroundDeps = {
   ids: Ids;
   random: Random;
   log: Log;
+  metrics: Metrics;
   webhooks: Pick<Webhooks, 'ended'>;
   outputLimit: number;
   /** ms that a log can be streamed after the end. */
@@ -59,6 +62,8 @@ export class Background {
       (response) => endOf(deps, response, spec.inputItems),
       {
         ended: () => {
+          const { status, model } = this.log.committed.response;
+          if (isEnded(status)) deps.metrics.responseEnded('background', status, model);
           deps.webhooks.ended();
           this.#finish();
         },
@@ -99,6 +104,9 @@ export class Background {
         return this.#deps.appender.isFull(this.log) ? this.log.drained() : undefined;
       },
       accepted: () => {},
+      firstOutput: (at) => {
+        this.log.firstOutputAt = at;
+      },
       refused: () => false,
       retries: BACKGROUND_RETRIES,
       outputLimit: this.#deps.outputLimit,

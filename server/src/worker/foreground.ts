@@ -1,6 +1,7 @@
 import { Assembler } from '../domain/assembler.ts';
 import { apiError } from '../domain/errors.ts';
 import { Fold } from '../domain/fold.ts';
+import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, CommitEnd, ForegroundRun, Ids, Log, Random, RunSpec, Slot } from '../domain/ports.ts';
 import { reasoningSealer } from '../domain/seal.ts';
 import type { Seal } from '../domain/seal.ts';
@@ -19,7 +20,15 @@ import { waitMs } from '../domain/wait.ts';
 /** What a slow reader may leave unread before the upstream is paused, characters. */
 const UNREAD_LIMIT = 1 << 20;
 
-type Deps = { seal: Seal; clock: Clock; ids: Ids; random: Random; log: Log; outputLimit: number };
+type Deps = {
+  seal: Seal;
+  clock: Clock;
+  ids: Ids;
+  random: Random;
+  log: Log;
+  metrics: Metrics;
+  outputLimit: number;
+};
 
 export class Foreground implements ForegroundRun {
   readonly ended: Promise<Response>;
@@ -34,6 +43,7 @@ export class Foreground implements ForegroundRun {
   #unread: ResponseEvent[] = [];
   #unreadSize = 0;
   #finished = false;
+  #firstOutputAt: number | undefined;
   #failure: unknown;
   #wakeReader: (() => void) | undefined;
   #wakeWriter: (() => void) | undefined;
@@ -95,6 +105,9 @@ export class Foreground implements ForegroundRun {
       accepted: () => {
         this.#accepted.resolve();
       },
+      firstOutput: (at) => {
+        this.#firstOutputAt = at;
+      },
       refused: (failure) => this.#refuse(failure),
       retries: FOREGROUND_RETRIES,
       outputLimit: this.#deps.outputLimit,
@@ -138,6 +151,7 @@ export class Foreground implements ForegroundRun {
     if (events.length === 0 || !isEnded(response.status)) return;
     try {
       await this.#commit(response, response.status);
+      this.#deps.metrics.responseEnded('foreground', response.status, response.model);
       this.#show(events);
       this.#accepted.resolve();
       this.#ended.resolve(response);
@@ -157,5 +171,9 @@ export class Foreground implements ForegroundRun {
       if ('delta' in event) this.#unreadSize += event.delta.length;
     }
     this.#wakeReader?.();
+    if (this.#firstOutputAt === undefined) return;
+    const { metrics } = this.#deps;
+    metrics.firstOutputShown('foreground', metrics.now() - this.#firstOutputAt);
+    this.#firstOutputAt = undefined;
   }
 }

@@ -1,6 +1,7 @@
 import type { Assembler } from '../domain/assembler.ts';
 import type { Fold } from '../domain/fold.ts';
 import { StoreUnavailable } from '../domain/ports.ts';
+import type { Metrics, Recovery } from '../domain/metrics.ts';
 import type { Log, OwnedResponse, Store } from '../domain/ports.ts';
 import { foldLog } from '../domain/read-log.ts';
 
@@ -21,7 +22,7 @@ export type Owner = {
   looksAfter(no: number, id: string): boolean;
 };
 
-type Deps = { store: Store; log: Log };
+type Deps = { store: Store; log: Log; metrics: Metrics };
 
 const ROW_PAGE = 200;
 
@@ -65,6 +66,7 @@ async function recoverOrReport(deps: Deps, owner: Owner, orphan: OwnedResponse):
   } catch (error) {
     if (error instanceof StoreUnavailable) throw error;
     owner.leaveAlone(orphan);
+    deps.metrics.recovered('damaged');
     deps.log.error({ err: error, response_id: orphan.id }, 'the log of this response is damaged; it is left alone');
   }
 }
@@ -73,6 +75,7 @@ async function recover(deps: Deps, owner: Owner, orphan: OwnedResponse): Promise
   const log = await foldLog(deps.store, orphan.no);
   const policy = choosePolicy(orphan, log, owner.maxAttempts);
   deps.log.info({ response_id: orphan.id, policy, attempt: orphan.attempt }, 'recovering a response');
+  deps.metrics.recovered(policy);
   switch (policy) {
     case 'cancel':
       await owner.finishCancel(orphan);
@@ -93,7 +96,7 @@ async function recover(deps: Deps, owner: Owner, orphan: OwnedResponse): Promise
  * - `rerun` (policy 0): nothing past `in_progress` was logged, so nobody can tell.
  * - `fail` (policy 3): something was shown that can't be repeated, or it has been tried too often.
  */
-type Policy = 'cancel' | 'rerun' | 'fail';
+type Policy = Exclude<Recovery, 'damaged'>;
 
 function choosePolicy(orphan: OwnedResponse, log: Fold, maxAttempts: number): Policy {
   if (orphan.cancelRequestedAt !== null) return 'cancel';

@@ -4,6 +4,7 @@ import type { Fold } from '../domain/fold.ts';
 import { ApiError } from '../domain/errors.ts';
 import { openItems } from '../domain/seal.ts';
 import type { Seal } from '../domain/seal.ts';
+import type { Metrics } from '../domain/metrics.ts';
 import { StoreUnavailable } from '../domain/ports.ts';
 import type {
   CancelPurpose,
@@ -57,6 +58,7 @@ export type WorkerDeps = {
   ids: Ids;
   random: Random;
   log: Log;
+  metrics: Metrics;
   webhooks: Pick<Webhooks, 'ended'>;
 };
 
@@ -101,7 +103,10 @@ export class Worker implements Runs {
       close: (orphan, end) => this.#close(orphan, end),
       rerun: (orphan) => {
         this.#tended.add(orphan.no);
-        this.#track(this.#rerun(orphan).finally(() => this.#tended.delete(orphan.no)));
+        this.#track(
+          this.#rerun(orphan).finally(() => this.#tended.delete(orphan.no)),
+          orphan.id,
+        );
       },
       leaveAlone: (orphan) => {
         this.#tended.add(orphan.no);
@@ -177,8 +182,13 @@ export class Worker implements Runs {
       },
       purpose === 'cancel',
     );
-    this.#track(closed);
+    this.#track(closed, owned.id);
     return closed;
+  }
+
+  /** How many responses run here, and how many more could. */
+  load(): { background: number; foreground: number; free: number } {
+    return { background: this.#runs.size, foreground: this.#foreground.size, free: this.#slots.free };
   }
 
   wake(): void {
@@ -256,10 +266,10 @@ export class Worker implements Runs {
   }
 
   /** Failures are for whoever waits; here only the end matters. */
-  #track(task: Promise<void>): void {
+  #track(task: Promise<void>, id: string): void {
     const settled = task
       .catch((error: unknown) => {
-        this.#deps.log.error({ err: error }, 'a task of the worker failed');
+        this.#deps.log.error({ err: error, response_id: id }, 'a task of the worker failed');
       })
       .finally(() => this.#tasks.delete(settled));
     this.#tasks.add(settled);

@@ -15,6 +15,7 @@ import { deleteResponse, sweep } from './forgetting.ts';
 import { readChain, readConversation } from './history.ts';
 import { findItems } from './items.ts';
 import { listInput } from './list-input.ts';
+import { measure } from './measure.ts';
 import { claim, fenceForCancel, handBack, listOrphans, listOwned, takeOver } from './ownership.ts';
 import { create, createEnded, find } from './responses.ts';
 import { migrate } from './schema.ts';
@@ -78,6 +79,7 @@ const READS = {
   listEndpoints,
   listDeliveries,
   listPending,
+  measure,
 } as const satisfies Record<string, Verb>;
 
 export type VerbName = keyof typeof WRITES | keyof typeof READS;
@@ -101,8 +103,8 @@ export class Engine {
     } catch (error) {
       // One bad command must not fail its neighbours; a full disk fails each of them.
       return commands.length === 1
-        ? [{ error: String(error) }]
-        : commands.map((command) => this.run([command])[0] ?? { error: String(error) });
+        ? [{ error: sayWhy(error) }]
+        : commands.map((command) => this.run([command])[0] ?? { error: sayWhy(error) });
     }
   }
 
@@ -135,7 +137,7 @@ export class Engine {
     try {
       return { value: this.#call(command) };
     } catch (error) {
-      return { error: String(error) };
+      return { error: sayWhy(error) };
     }
   }
 
@@ -143,4 +145,13 @@ export class Engine {
     const call: Verb = verb in WRITES ? WRITES[verb as keyof typeof WRITES] : READS[verb as keyof typeof READS];
     return call(this.#db, ...(args as never[])); // what the client's port says
   }
+}
+
+/**
+ * For logs, which hold no content: SQLite speaks of its tables and the disk, never of values. What else goes wrong, as
+ * in reading JSON, may quote what it stumbled over.
+ */
+function sayWhy(error: unknown): string {
+  if (!(error instanceof Error)) return 'something that is no error was thrown';
+  return 'errcode' in error ? `${error.message} (SQLite ${String(error.errcode)})` : error.name;
 }
