@@ -46,6 +46,61 @@ const OTHER = 'other';
 
 export function makeMetrics(settings: Settings): PrometheusMetrics {
   const registry = new Registry();
+  const made = makeInstruments(registry);
+  collectDefaultMetrics({ register: registry });
+  begin(made, settings);
+  const models = new Set(settings.models.filter((name) => name !== '*'));
+  return {
+    contentType: registry.contentType,
+    now: () => performance.now() / 1000,
+    responseEnded: (kind, status, model) => {
+      made.ended.inc({ kind, status, model: models.has(model) ? model : OTHER });
+    },
+    firstOutputShown: (kind, seconds) => {
+      made.first.observe({ kind }, seconds);
+    },
+    createCommitted: (seconds) => {
+      made.creates.observe(seconds);
+    },
+    appendsCommitted: ({ seconds, events, bytes }) => {
+      made.commits.observe(seconds);
+      made.commitEvents.observe(events);
+      made.commitBytes.observe(bytes);
+    },
+    streamOpened: () => {
+      made.streams.inc();
+    },
+    streamClosed: () => {
+      made.streams.dec();
+    },
+    providerAsked: (provider) => {
+      made.asked.inc({ provider });
+    },
+    providerFailed: (provider, row) => {
+      made.failures.inc({ provider, error: row });
+    },
+    providerRetried: (provider) => {
+      made.retries.inc({ provider });
+    },
+    recovered: (policy) => {
+      made.recoveries.inc({ policy });
+    },
+    webhookAttempted: (outcome) => {
+      made.webhooks.inc({ outcome });
+    },
+    requestAnswered: ({ method, route, status }) => {
+      made.requests.inc({ method: METHODS.has(method) ? method : OTHER, route, status: statusClass(status) });
+    },
+    render: async (watched) => {
+      await look(made, watched);
+      return registry.metrics();
+    },
+  };
+}
+
+type Instruments = ReturnType<typeof makeInstruments>;
+
+function makeInstruments(registry: Registry) {
   const registers = [registry];
   const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []): Counter<L> =>
     new Counter({ name, help, labelNames, registers });
@@ -57,103 +112,62 @@ export function makeMetrics(settings: Settings): PrometheusMetrics {
     buckets: readonly number[],
     labelNames: readonly L[] = [],
   ): Histogram<L> => new Histogram({ name, help, buckets: [...buckets], labelNames, registers });
-
-  const build = gauge('holt_build_info', 'Always 1; the version that runs', ['version']);
-  const queued = gauge('holt_queue_length', 'Background responses that wait for a free slot');
-  const running = gauge('holt_responses_running', 'Responses that run in this process', ['kind']);
-  const slots = gauge('holt_slots', 'Responses that may run at once');
-  const free = gauge('holt_slots_free', 'Slots that nothing runs in');
-  const ended = counter('holt_responses_ended_total', 'Responses that have ended', ['kind', 'status', 'model']);
-  const first = histogram(
-    'holt_first_output_seconds',
-    'From the first output of an upstream to when a reader could have it',
-    COMMIT_SECONDS,
-    ['kind'],
-  );
-  const creates = histogram('holt_create_commit_seconds', 'Until a create is durable', COMMIT_SECONDS);
-  const commits = histogram('holt_commit_seconds', 'Until a group of appends is durable', COMMIT_SECONDS);
-  const commitEvents = histogram('holt_commit_events', 'Events in a group of appends', COMMIT_EVENTS);
-  const commitBytes = histogram('holt_commit_bytes', 'Bytes of log in a group of appends', COMMIT_BYTES);
-  const streams = gauge('holt_streams_open', 'Event streams that somebody reads');
-  const asked = counter('holt_provider_requests_total', 'Runs of a turn by a provider', ['provider']);
-  const failures = counter('holt_provider_errors_total', 'Runs of a turn that failed', ['provider', 'error']);
-  const retries = counter('holt_provider_retries_total', 'Failed runs that were tried again', ['provider']);
-  const storeBytes = gauge('holt_store_bytes', 'Bytes on disk', ['file']);
-  const recoveries = counter('holt_recoveries_total', 'Responses taken over from a dead process', ['policy']);
-  const webhooks = counter('holt_webhook_attempts_total', 'Attempts to deliver a webhook', ['outcome']);
-  const requests = counter('holt_http_requests_total', 'HTTP requests answered', ['method', 'route', 'status']);
-  collectDefaultMetrics({ register: registry });
-
-  build.set({ version: settings.version }, 1);
-  slots.set(settings.slots);
-  // A counter that appears with its first increase has no increase that Prometheus could see.
-  for (const policy of RECOVERIES) recoveries.inc({ policy }, 0);
-  for (const outcome of WEBHOOK_OUTCOMES) webhooks.inc({ outcome }, 0);
-  for (const provider of settings.providers) {
-    asked.inc({ provider }, 0);
-    retries.inc({ provider }, 0);
-  }
-  const models = new Set(settings.models.filter((name) => name !== '*'));
-
   return {
-    contentType: registry.contentType,
-    now: () => performance.now() / 1000,
-    responseEnded: (kind, status, model) => {
-      ended.inc({ kind, status, model: models.has(model) ? model : OTHER });
-    },
-    firstOutputShown: (kind, seconds) => {
-      first.observe({ kind }, seconds);
-    },
-    createCommitted: (seconds) => {
-      creates.observe(seconds);
-    },
-    appendsCommitted: ({ seconds, events, bytes }) => {
-      commits.observe(seconds);
-      commitEvents.observe(events);
-      commitBytes.observe(bytes);
-    },
-    streamOpened: () => {
-      streams.inc();
-    },
-    streamClosed: () => {
-      streams.dec();
-    },
-    providerAsked: (provider) => {
-      asked.inc({ provider });
-    },
-    providerFailed: (provider, row) => {
-      failures.inc({ provider, error: row });
-    },
-    providerRetried: (provider) => {
-      retries.inc({ provider });
-    },
-    recovered: (policy) => {
-      recoveries.inc({ policy });
-    },
-    webhookAttempted: (outcome) => {
-      webhooks.inc({ outcome });
-    },
-    requestAnswered: ({ method, route, status }) => {
-      requests.inc({ method: METHODS.has(method) ? method : OTHER, route, status: statusClass(status) });
-    },
-    render: async ({ worker, store, clock }) => {
-      const measured = await measureInTime(store, clock);
-      // What is not known now must not look like what was known last.
-      storeBytes.reset();
-      if (measured === undefined) {
-        queued.remove();
-      } else {
-        queued.set(measured.queued);
-        storeBytes.set({ file: 'database' }, measured.databaseBytes);
-        storeBytes.set({ file: 'wal' }, measured.logBytes);
-      }
-      const load = worker.load();
-      running.set({ kind: 'background' }, load.background);
-      running.set({ kind: 'foreground' }, load.foreground);
-      free.set(load.free);
-      return registry.metrics();
-    },
+    build: gauge('holt_build_info', 'Always 1; the version that runs', ['version']),
+    queued: gauge('holt_queue_length', 'Background responses that wait for a free slot'),
+    running: gauge('holt_responses_running', 'Responses that run in this process', ['kind']),
+    slots: gauge('holt_slots', 'Responses that may run at once'),
+    free: gauge('holt_slots_free', 'Slots that nothing runs in'),
+    ended: counter('holt_responses_ended_total', 'Responses that have ended', ['kind', 'status', 'model']),
+    first: histogram(
+      'holt_first_output_seconds',
+      'From the first output of an upstream to when a reader could have it',
+      COMMIT_SECONDS,
+      ['kind'],
+    ),
+    creates: histogram('holt_create_commit_seconds', 'Until a create is durable', COMMIT_SECONDS),
+    commits: histogram('holt_commit_seconds', 'Until a group of appends is durable', COMMIT_SECONDS),
+    commitEvents: histogram('holt_commit_events', 'Events in a group of appends', COMMIT_EVENTS),
+    commitBytes: histogram('holt_commit_bytes', 'Bytes of log in a group of appends', COMMIT_BYTES),
+    streams: gauge('holt_streams_open', 'Event streams that somebody reads'),
+    asked: counter('holt_provider_requests_total', 'Runs of a turn by a provider', ['provider']),
+    failures: counter('holt_provider_errors_total', 'Runs of a turn that failed', ['provider', 'error']),
+    retries: counter('holt_provider_retries_total', 'Failed runs that were tried again', ['provider']),
+    storeBytes: gauge('holt_store_bytes', 'Bytes on disk', ['file']),
+    recoveries: counter('holt_recoveries_total', 'Responses taken over from a dead process', ['policy']),
+    webhooks: counter('holt_webhook_attempts_total', 'Attempts to deliver a webhook', ['outcome']),
+    requests: counter('holt_http_requests_total', 'HTTP requests answered', ['method', 'route', 'status']),
   };
+}
+
+/** A counter that appears with its first increase has no increase that Prometheus could see. */
+function begin(made: Instruments, { version, slots, providers }: Settings): void {
+  made.build.set({ version }, 1);
+  made.slots.set(slots);
+  for (const policy of RECOVERIES) made.recoveries.inc({ policy }, 0);
+  for (const outcome of WEBHOOK_OUTCOMES) made.webhooks.inc({ outcome }, 0);
+  for (const provider of providers) {
+    made.asked.inc({ provider }, 0);
+    made.retries.inc({ provider }, 0);
+  }
+}
+
+/** What can only be known by looking. */
+async function look(made: Instruments, { worker, store, clock }: Watched): Promise<void> {
+  const measured = await measureInTime(store, clock);
+  // What is not known now must not look like what was known last.
+  made.storeBytes.reset();
+  if (measured === undefined) {
+    made.queued.remove();
+  } else {
+    made.queued.set(measured.queued);
+    made.storeBytes.set({ file: 'database' }, measured.databaseBytes);
+    made.storeBytes.set({ file: 'wal' }, measured.logBytes);
+  }
+  const load = worker.load();
+  made.running.set({ kind: 'background' }, load.background);
+  made.running.set({ kind: 'foreground' }, load.foreground);
+  made.free.set(load.free);
 }
 
 async function measureInTime(

@@ -6,7 +6,6 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, test } from 'node:test';
-import { describeError } from '../../server/src/logger.ts';
 import { spawnHolt, temporaryDirectory } from '../support/holt.ts';
 import type { HoltProcess } from '../support/holt.ts';
 import { startUpstream } from '../support/upstream.ts';
@@ -253,60 +252,29 @@ test('no piece of what clients, upstreams and operators keep to themselves is in
     assert.ok(told.has(msg), `nothing was said of: ${msg}`);
   }
   const parsing = lines.find(({ msg }) => msg === 'a stream could not go on');
-  assert.equal((parsing?.['err'] as { type: string }).type, 'SyntaxError');
+  assert.match(JSON.stringify(parsing?.['err']), /^\{"type":"SyntaxError",/);
   assert.ok(lines.some(({ msg, response_id: id }) => msg === 'request' && id === half));
 });
 
-function checkRequestLine({ method, route, status, duration_ms: ms, request_id: id, ...rest }: Line): void {
-  if (method !== undefined) assert.match(String(method), /^(GET|POST)$/);
-  assert.match(String(route), /^(unknown|\/[\w/:*.]+)$/);
-  assert.ok(typeof status === 'number' || status === null);
-  assert.ok(ms === undefined || Number(ms) >= 0);
-  assert.match(String(id), /^req_[0-9a-f]{32}$/);
-  const known = ['level', 'time', 'name', 'msg', 'response_id', 'error', 'cut'];
-  assert.deepEqual(
-    Object.keys(rest).filter((key) => !known.includes(key)),
-    [],
-  );
-}
+/** What a line of a request may hold. */
+const FIELDS: Record<string, RegExp> = {
+  level: /^30$/,
+  time: /^".*Z"$/,
+  name: /^"holt"$/,
+  msg: /^"request"$/,
+  method: /^"(GET|POST)"$/,
+  route: /^"(unknown|\/[\w/:*.]+)"$/,
+  status: /^(\d{3}|null)$/,
+  duration_ms: /^\d+$/,
+  request_id: /^"req_[0-9a-f]{32}"$/,
+  response_id: /^"resp_[0-9a-f]{50}"$/,
+  error: /^"\w+"$/,
+  cut: /^true$/,
+};
 
-test('of an error a log has what this program wrote, and where it was', () => {
-  const word = secret('message');
-  let own: unknown;
-  try {
-    JSON.parse(word);
-  } catch (error) {
-    own = error;
+function checkRequestLine(line: Line): void {
+  assert.ok(line['request_id'] !== undefined && line['route'] !== undefined && line['status'] !== undefined);
+  for (const [key, value] of Object.entries(line)) {
+    assert.match(JSON.stringify(value), FIELDS[key] ?? assert.fail(`${key} in ${JSON.stringify(line)}`));
   }
-  assert.ok(own instanceof SyntaxError && own.message.includes(word), 'it quotes');
-  class Quoting extends Error {
-    readonly code = word;
-  }
-  const frames = new Quoting(`line one\n    at ${word} (file:1:1)\n${word}`, {
-    cause: new Error(word, { cause: own }),
-  });
-  const renamed = new Error(word);
-  renamed.message = 'another one';
-  const errors = [
-    own,
-    frames,
-    renamed,
-    new AggregateError([new Error(word)], word),
-    word,
-    { message: word },
-    undefined,
-  ];
-  for (const error of errors) {
-    const described = describeError(error);
-    assert.deepEqual(leaks(JSON.stringify(described)), []);
-  }
-  const described = describeError(frames) as { type: string; at: string[]; cause: { type: string } };
-  assert.equal(described.type, 'Quoting');
-  assert.equal(described.cause.type, 'Error');
-  assert.ok(described.at.some((frame) => frame.includes('logs.test.ts')));
-  const network = Object.assign(new Error(word), { code: 'ECONNREFUSED' });
-  assert.equal((describeError(network) as { code: string }).code, 'ECONNREFUSED');
-  const ring = new Error('ring');
-  ring.cause = ring;
-  assert.ok(JSON.stringify(describeError(ring)).length < 10_000);
-});
+}
