@@ -37,6 +37,7 @@ const ALLOWED: Record<string, readonly string[]> = {
     'gpt-tokenizer/encoding/o200k_base',
     'gpt-tokenizer/encoding/cl100k_base',
     'pino',
+    'prom-client',
     'yaml',
     'zod',
   ],

@@ -27,6 +27,9 @@ const providerSchema = z.discriminatedUnion('kind', [
 ]);
 export type ProviderConfig = z.infer<typeof providerSchema>;
 
+/** Who may read `/metrics`: nobody, everybody, or who may use the API. */
+const METRICS = ['off', 'open', 'key'] as const;
+
 const COMPAT = ['strict', 'lenient'] as const satisfies Compat[];
 
 const modelSchema = z.union([
@@ -60,6 +63,7 @@ const fileSchema = z.strictObject({
       strict: z.boolean().default(false),
       body_limit: size.default(32 * 1024 * 1024),
       log_level: z.enum(LOG_LEVELS).default('info'),
+      metrics: z.enum(METRICS).default('key'),
     })
     .prefault({}),
   store: z.strictObject({ data: z.string().min(1).default('./data') }).prefault({}),

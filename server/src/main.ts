@@ -9,6 +9,9 @@ import { makeApp } from './http/app.ts';
 import { KEEP_ALIVE_MS } from './http/event-stream.ts';
 import { randomIds } from './ids.ts';
 import { makeLogger } from './logger.ts';
+import { NO_METRICS } from './domain/metrics.ts';
+import { makeMetrics } from './metrics.ts';
+import type { PrometheusMetrics } from './metrics.ts';
 import { bindModels } from './models.ts';
 import { createChatProvider } from './providers/chat/provider.ts';
 import { createScriptedProvider } from './providers/scripted/provider.ts';
@@ -66,6 +69,8 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
   const clock = overrides.clock ?? systemClock();
   const ids = overrides.ids ?? randomIds();
   const log = overrides.log ?? makeLogger(config.server.log_level);
+  const prometheus = config.server.metrics === 'off' ? undefined : metricsOf(config);
+  const metrics = prometheus ?? NO_METRICS;
   const opened = await SqliteStore.open(config.store.data);
   const seal = await openSeal(config).catch(async (error: unknown) => {
     await opened.close();
@@ -84,9 +89,9 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
   const random = overrides.random ?? Math.random;
   const { allow_http, allow_private } = config.webhooks;
   const sender = new Sender({ http: allow_http, private: allow_private }, clock, overrides.lookup);
-  const webhooks = new Deliveries({ store, clock, ids, random, log, sender });
+  const webhooks = new Deliveries({ store, clock, ids, random, log, metrics, sender });
   const worker = new Worker(
-    { store, hints, models, seal, clock, ids, random, log, webhooks },
+    { store, hints, models, seal, clock, ids, random, log, metrics, webhooks },
     {
       concurrency: config.worker.concurrency,
       crash: { maxAttempts: config.recovery.max_attempts, onCrash: config.recovery.on_crash },
@@ -105,6 +110,12 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
     clock,
     ids,
     log,
+    metrics,
+    exposition: prometheus && {
+      access: config.server.metrics === 'open' ? 'open' : 'key',
+      contentType: prometheus.contentType,
+      render: () => prometheus.render({ worker, store, clock }),
+    },
     apiKey: config.apiKey,
     cors: config.server.cors,
     version: VERSION,
@@ -124,6 +135,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
       clock,
       ids,
       log,
+      metrics,
       webhooks,
       settings: {
         strict: config.server.strict,
@@ -175,6 +187,15 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
   const { port } = app.server.address() as AddressInfo; // a TCP server that listens
   const host = config.server.host.includes(':') ? `[${config.server.host}]` : config.server.host;
   return { url: `http://${host}:${port}`, stop };
+}
+
+function metricsOf({ models, providers, worker }: Config): PrometheusMetrics {
+  return makeMetrics({
+    version: VERSION,
+    models: Object.keys(models),
+    providers: Object.keys(providers),
+    slots: worker.concurrency,
+  });
 }
 
 async function openSeal({ secrets, store }: Config): Promise<Seal> {

@@ -53,7 +53,7 @@ test('it has every route, and no other', () => {
 
 /** What the router has, in the document's spelling; HEAD comes with every GET, OPTIONS with every URL. */
 function routesOfApp(): string[] {
-  const deps = { responses: { settings: { strict: false } }, cors: 'none' };
+  const deps = { responses: { settings: { strict: false } }, cors: 'none', exposition: { access: 'key' } };
   const tree = makeApp(deps as unknown as AppDeps).printRoutes({ commonPrefix: false });
   const above: string[] = [];
   return tree.split('\n').flatMap((line) => {
@@ -119,8 +119,8 @@ test('what is answered is as it says', async () => {
     assert.ok(described !== undefined, `${method} ${template}`);
     const init = body === undefined ? {} : jsonRequest(body);
     const answer = await call(method, `${holt.url}${path}`, { ...init, method });
-    const parsed: unknown = JSON.parse(answer.text);
     const type = answer.headers.get('content-type') ?? '';
+    const parsed: unknown = type.startsWith('application/json') ? JSON.parse(answer.text) : answer.text;
     assert.equal(judge.answer(described, answer.status, type, parsed), undefined, answer.text);
     seen.add(`${method} ${template} ${answer.status}`);
     return parsed;
@@ -183,7 +183,7 @@ test('what is answered is as it says', async () => {
   await ask('GET', '/v1/models');
   await ask('GET', '/v1/models/{model}', '/v1/models/otter');
   await ask('GET', '/v1/models/{model}', '/v1/models/nobody');
-  for (const path of ['/healthz', '/readyz', '/openapi.json']) await ask('GET', path);
+  for (const path of ['/healthz', '/readyz', '/metrics', '/openapi.json']) await ask('GET', path);
   for (const { method, path } of operations) assert.ok(seen.has(`${method} ${path} 200`), `${method} ${path} was seen`);
 });
 

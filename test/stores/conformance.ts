@@ -182,6 +182,16 @@ export function storeConformance(name: string, open: () => Promise<StoreHarness>
       assert.equal((await store.create(newResponse({ workerId: 'w1' }), 1)).outcome, 'created');
     });
 
+    withStore('it says how many wait, and what it takes', async (store) => {
+      const empty = await store.measure();
+      assert.equal(empty.queued, 0);
+      assert.ok(empty.databaseBytes > 0 && empty.logBytes >= 0);
+      for (const workerId of [null, 'w1', null]) await created(store, { workerId });
+      assert.equal((await store.measure()).queued, 2);
+      await store.claim('w1', 1, encodeInProgress(), NOW);
+      assert.equal((await store.measure()).queued, 1);
+    });
+
     withStore('a cancel fences the owner, once', async (store) => {
       const { no, id } = await created(store);
       const first = await store.fenceForCancel('default', id, 'w9', NOW);

@@ -54,7 +54,7 @@ export type Turn = {
   instructions: string | null;
   items: InputItem[];
   request: CreateResponseBody;
-  /** Sent upstream as Idempotency-Key: stable over the retries of one turn. */
+  /** Sent upstream as Idempotency-Key: stable over the retries of one turn. Begins with the id of the response. */
   idempotencyKey: string;
 };
 
@@ -199,6 +199,15 @@ export type End = {
 };
 export type Append = { no: number; chunk: Chunk; end?: End };
 
+/** A store as it is now. */
+export type Measured = {
+  /** Responses that wait for a slot. */
+  queued: number;
+  databaseBytes: number;
+  /** Of what is durable, but not in the database yet. */
+  logBytes: number;
+};
+
 export type SweepResult = { expired: number; logs: number; purged: number };
 
 /**
@@ -267,6 +276,7 @@ export interface Store extends StateStore, WebhookStore {
   accepts(): boolean;
   /** Resolves when a write is durable and there is room for new work. What was given up for want of room is made again. */
   probe(): Promise<void>;
+  measure(): Promise<Measured>;
   close(): Promise<void>;
 }
 

@@ -22,6 +22,8 @@ export type Operation = {
   query?: z.ZodObject;
   body?: z.ZodObject;
   answer: z.ZodType;
+  /** The media type of the answer, when it is not JSON. */
+  mediaType?: string;
   /** Of the answer, when it is not 200 alone. */
   statuses?: readonly number[];
   /** Whether it can answer with an event stream instead. */
@@ -54,6 +56,7 @@ export const NAMED: Record<string, z.ZodType> = {
   Models: answers.modelsAnswer,
   Health: answers.healthAnswer,
   Document: answers.documentAnswer,
+  Metrics: answers.metricsAnswer,
   Error: answers.errorAnswer,
   ...WEBHOOK_SCHEMAS,
 };
@@ -235,6 +238,15 @@ export const OPERATIONS: readonly Operation[] = [
     public: true,
     answer: answers.healthAnswer,
     statuses: [200, 503],
+  },
+  {
+    method: 'get',
+    path: '/metrics',
+    id: 'readMetrics',
+    summary: 'Figures for Prometheus; without a key, or not at all, where the server is set up so',
+    answer: answers.metricsAnswer,
+    mediaType: 'text/plain',
+    errors: [404],
   },
   {
     method: 'get',

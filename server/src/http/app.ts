@@ -3,16 +3,17 @@ import type { Socket } from 'node:net';
 import Fastify from 'fastify';
 import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError, apiError } from '../domain/errors.ts';
-import type { Ids } from '../domain/ports.ts';
 import { withAllowedMethods } from './allowed-methods.ts';
 import { makeAuthenticate } from './authenticate.ts';
 import { makeCompress } from './compress.ts';
 import { addCorsHeaders, answerPreflight } from './cors.ts';
 import type { AppDeps } from './deps.ts';
+import { UNKNOWN_ROUTE, observe } from './observe.ts';
 import { parseJson } from './parse-body.ts';
 import { sendError, toApiErrorAt } from './render-error.ts';
 import { stampDuration } from './request.ts';
 import { healthRoutes } from './routes/health.ts';
+import { metricsRoute } from './routes/metrics.ts';
 import { modelRoutes } from './routes/models.ts';
 import { conversationRoutes } from './routes/conversations.ts';
 import { createResponseRoute } from './routes/create-response.ts';
@@ -30,6 +31,10 @@ declare module 'fastify' {
     startedAt: number;
     projectId: string;
     requestId: string;
+    /** Of the response that it made. */
+    responseId: string;
+    /** The row of the error table that it was answered with. */
+    refusal: string;
   }
   interface FastifyContextConfig {
     /** Answered without a key. */
@@ -50,18 +55,20 @@ export function makeApp(deps: AppDeps): FastifyInstance {
     // The missing Host header is refused below, with the envelope.
     http: { requireHostHeader: false },
     frameworkErrors: (error, request, reply) => {
-      greet(deps, request, reply);
+      greet(deps, request, reply, UNKNOWN_ROUTE);
       stampDuration(deps.clock, request, reply);
       void fail(deps, error, request, reply);
     },
     clientErrorHandler: (error, socket) => {
-      refuseSocket(deps.ids, error, socket);
+      refuseSocket(deps, error, socket);
     },
   });
   const authenticate = makeAuthenticate(deps.apiKey, deps.cors);
   app.decorateRequest('startedAt', 0);
   app.decorateRequest('projectId', '');
   app.decorateRequest('requestId', '');
+  app.decorateRequest('responseId', '');
+  app.decorateRequest('refusal', '');
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => {
     try {
@@ -71,7 +78,7 @@ export function makeApp(deps: AppDeps): FastifyInstance {
     }
   });
   app.addHook('onRequest', (request, reply, done) => {
-    greet(deps, request, reply);
+    greet(deps, request, reply, request.routeOptions.url ?? UNKNOWN_ROUTE);
     if (answerPreflight(deps.cors, request, reply)) return;
     if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
       done(apiError('malformed_request', { reason: 'it has no Host header' }));
@@ -102,10 +109,11 @@ export function makeApp(deps: AppDeps): FastifyInstance {
   app.addHook('onSend', makeCompress());
   app.setErrorHandler((error, request, reply) => fail(deps, error, request, reply));
   app.setNotFoundHandler((request, reply) =>
-    sendError(reply, apiError('unknown_url', { method: request.method, url: request.url.slice(0, 200) })),
+    fail(deps, apiError('unknown_url', { method: request.method, url: request.url.slice(0, 200) }), request, reply),
   );
   withAllowedMethods(app, () => {
     healthRoutes(app, deps);
+    metricsRoute(app, deps);
     openApiRoute(app, deps);
     modelRoutes(app, deps);
     createResponseRoute(app, deps);
@@ -119,16 +127,17 @@ export function makeApp(deps: AppDeps): FastifyInstance {
 }
 
 /** What every answer carries. */
-function greet(deps: AppDeps, request: FastifyRequest, reply: FastifyReply): void {
+function greet(deps: AppDeps, request: FastifyRequest, reply: FastifyReply, route: string): void {
   request.startedAt = deps.clock.now();
   request.requestId = deps.ids.request();
+  observe(deps, request, reply, route);
   reply.header('x-request-id', request.requestId);
   reply.header('openai-version', OPENAI_VERSION);
   addCorsHeaders(deps.cors, request, reply);
 }
 
 /** What is no HTTP: there is no request to answer, only a socket. */
-function refuseSocket(ids: Ids, error: ConnectionError, socket: Socket): void {
+function refuseSocket({ ids, log, metrics }: AppDeps, error: ConnectionError, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;
@@ -137,10 +146,14 @@ function refuseSocket(ids: Ids, error: ConnectionError, socket: Socket): void {
     error.code === 'HPE_HEADER_OVERFLOW'
       ? apiError('headers_too_large')
       : apiError('malformed_request', { reason: 'it is not valid HTTP' });
+  const requestId = ids.request();
+  const { status } = refusal;
+  metrics.requestAnswered({ method: '', route: UNKNOWN_ROUTE, status });
+  log.info({ route: UNKNOWN_ROUTE, status, request_id: requestId, error: refusal.row }, 'request');
   const body = JSON.stringify(refusal.body);
   const head = [
     `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? ''}`,
-    `x-request-id: ${ids.request()}`,
+    `x-request-id: ${requestId}`,
     `openai-version: ${OPENAI_VERSION}`,
     'openai-processing-ms: 0',
     'content-type: application/json; charset=utf-8',
@@ -157,6 +170,7 @@ function isHead({ rawPacket }: ConnectionError): boolean {
 
 function fail(deps: AppDeps, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const known = toApiErrorAt(error, request.requestId, deps.bodyLimit);
+  request.refusal = known.row;
   // Whoever has left is told nothing, and that is no fault of ours.
   if (known.status >= 500 && !reply.raw.destroyed) {
     // The message of a row may quote an upstream, which may quote the request.

@@ -1,12 +1,24 @@
+import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, Ids, Log } from '../domain/ports.ts';
 import type { ResponsesDeps } from '../responses/deps.ts';
 import type { CorsPolicy } from './cors.ts';
+
+/** How `/metrics` is served. */
+export type Exposition = {
+  /** `key`: as the API, with the key if there is one. */
+  access: 'key' | 'open';
+  contentType: string;
+  render: () => Promise<string>;
+};
 
 export type AppDeps = {
   responses: ResponsesDeps;
   clock: Clock;
   ids: Ids;
   log: Log;
+  metrics: Metrics;
+  /** Undefined: switched off. */
+  exposition: Exposition | undefined;
   /** Without one everybody on this machine may ask. */
   apiKey: string | undefined;
   /** Which pages of other origins may ask. */

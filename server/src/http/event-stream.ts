@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
+import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, Log } from '../domain/ports.ts';
 import type { DeltaEvent, ResponseEvent } from '../protocol/events.ts';
 
@@ -19,7 +20,9 @@ export type EventStreamOptions = {
   signal: AbortSignal;
   keepAliveMs: number;
   clock: Clock;
+  /** Says itself which request and response it is about. */
   log: Log;
+  metrics: Metrics;
 };
 
 /** Resolves when the stream is over, however it ended. Never rejects. */
@@ -41,6 +44,7 @@ export async function sendEventStream(reply: FastifyReply, options: EventStreamO
     if (!raw.writableNeedDrain) raw.write(KEEP_ALIVE);
     keepAlive.refresh();
   });
+  options.metrics.streamOpened();
   try {
     for await (const page of options.events) {
       if (options.signal.aborted) return;
@@ -55,6 +59,7 @@ export async function sendEventStream(reply: FastifyReply, options: EventStreamO
     raw.destroy();
   } finally {
     keepAlive.cancel();
+    options.metrics.streamClosed();
   }
 }
 

@@ -91,7 +91,7 @@ function isRequired(body: z.ZodType): boolean {
 }
 
 function answersOf(operation: Operation): Json {
-  const content = jsonOf(operation.answer);
+  const content = contentOf(operation.answer, operation.mediaType);
   const found = new Map<number, Json>();
   for (const status of operation.statuses ?? [200]) {
     found.set(status, { description: descriptionOf(status), content });
@@ -117,7 +117,11 @@ function descriptionOf(status: number): string {
 }
 
 function jsonOf(schema: z.ZodType): Json {
-  return { 'application/json': { schema: referenceTo(schema) } };
+  return contentOf(schema, 'application/json');
+}
+
+function contentOf(schema: z.ZodType, mediaType = 'application/json'): Json {
+  return { [mediaType]: { schema: referenceTo(schema) } };
 }
 
 const PLACE = '#/components/schemas/';

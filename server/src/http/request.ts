@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Clock } from '../domain/ports.ts';
+import { bindLog } from '../domain/bind-log.ts';
+import type { Clock, Log } from '../domain/ports.ts';
 import { isFinal } from '../responses/snapshot.ts';
 import type { Snapshot } from '../responses/snapshot.ts';
 
@@ -14,6 +15,11 @@ export function clientSignal(reply: FastifyReply): AbortSignal {
   if (reply.raw.destroyed) leave();
   else reply.raw.once('close', leave);
   return controller.signal;
+}
+
+/** Lines that say which request they are about, and which response if that is known. */
+export function logOf(log: Log, { requestId, responseId }: FastifyRequest): Log {
+  return bindLog(log, { request_id: requestId, ...(responseId !== '' && { response_id: responseId }) });
 }
 
 export function stampDuration(clock: Clock, request: FastifyRequest, reply: FastifyReply): void {

@@ -100,6 +100,8 @@ export const modelAnswer = z.looseObject({ id, object: z.literal('model'), creat
 export const modelsAnswer = z.looseObject({ object: z.literal('list'), data: z.array(modelAnswer) });
 
 export const healthAnswer = z.looseObject({ status: z.string() });
+/** Prometheus's text format, version 0.0.4. */
+export const metricsAnswer = z.string();
 /** The OpenAPI document itself. */
 export const documentAnswer = z.looseObject({ openapi: z.string(), info: z.looseObject({}), paths: z.looseObject({}) });
 

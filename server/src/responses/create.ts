@@ -143,7 +143,9 @@ async function commit(made: Made, owned: boolean, events: readonly ResponseEvent
   const chunk = { n: 0, firstSequence: 0, count: events.length, epoch: 0, closed: false, body };
   const workerId = owned ? deps.runs.workerId : null;
   const row = { ...rowOf(made), history: made.history.items, workerId, chunk };
+  const since = deps.metrics.now();
   const result = await deps.store.create(row, deps.settings.queueMax);
+  if (result.outcome === 'created') deps.metrics.createCommitted(deps.metrics.now() - since);
   switch (result.outcome) {
     case 'created':
       return result.no;

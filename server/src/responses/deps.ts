@@ -1,3 +1,4 @@
+import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, Hints, Ids, Log, Models, Runs, Store, Tokenizer } from '../domain/ports.ts';
 import type { RetentionMode } from '../domain/retention.ts';
 import type { Seal } from '../domain/seal.ts';
@@ -14,6 +15,7 @@ export type ResponsesDeps = {
   clock: Clock;
   ids: Ids;
   log: Log;
+  metrics: Metrics;
   webhooks: Webhooks;
   settings: {
     /** Unknown top-level keys are a 400 instead of a log line. */

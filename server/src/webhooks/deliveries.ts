@@ -1,3 +1,4 @@
+import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, Ids, Log, Random, Store, Timer } from '../domain/ports.ts';
 import type {
   DeliveryTarget,
@@ -27,7 +28,7 @@ const DISABLE_MS = 5 * 86_400_000;
 /** The store can't be asked now. */
 const RETRY_MS = 1_000;
 
-type Deps = { store: Store; clock: Clock; ids: Ids; random: Random; log: Log; sender: Sender };
+type Deps = { store: Store; clock: Clock; ids: Ids; random: Random; log: Log; metrics: Metrics; sender: Sender };
 
 export class Deliveries implements Webhooks {
   readonly #deps: Deps;
@@ -157,13 +158,16 @@ export class Deliveries implements Webhooks {
 
   /** Never rejects. */
   async #attempt(target: DeliveryTarget, delivery: PendingDelivery): Promise<void> {
-    const { store, clock, log, sender } = this.#deps;
+    const { store, clock, log, metrics, sender } = this.#deps;
     const about = { webhook_endpoint_id: target.id, webhook_id: delivery.id };
     try {
       const result = await sender.send(target, delivery.id, delivery.payload, this.#stop.signal);
       const at = clock.now();
       const next = this.#nextStep(delivery, result, at);
-      if (next.state !== 'delivered') log.info({ ...about, ...result, state: next.state }, 'a webhook was not taken');
+      metrics.webhookAttempted(next.state);
+      // Why there was no answer names the endpoint's host, which is its owner's matter: the deliveries say it.
+      const status = 'status' in result ? result.status : null;
+      if (next.state !== 'delivered') log.info({ ...about, status, state: next.state }, 'a webhook was not taken');
       const outcome = await store.recordAttempt(delivery.no, { at, ...result }, next, at - DISABLE_MS);
       if (outcome === 'disabled') log.warn(about, 'no webhook has arrived at this endpoint for days: it is disabled');
     } catch (error) {

@@ -1,5 +1,6 @@
 import { StoreClosed, StoreUnavailable } from '../domain/ports.ts';
 import type { Append, Clock, Hints, Log, Store } from '../domain/ports.ts';
+import type { Metrics } from '../domain/metrics.ts';
 import type { ResponseEvent } from '../protocol/events.ts';
 import { FEW, UNWATCHED_LINGER_MS, lingerMs } from './linger.ts';
 import type { StoredLog } from './stored-log.ts';
@@ -24,7 +25,7 @@ const TICKS = 5;
 /** Logs that wait for company, and when each is due (ms). */
 type Lingering = Map<StoredLog, number>;
 
-type Deps = { store: Store; hints: Hints; clock: Clock; log: Log; live: () => number };
+type Deps = { store: Store; hints: Hints; clock: Clock; log: Log; metrics: Metrics; live: () => number };
 
 export class Appender {
   readonly #deps: Deps;
@@ -149,9 +150,12 @@ export class Appender {
     }
     if (group.length > 0) {
       group.sort((a, b) => a.append.no - b.append.no);
+      const appends = group.map(({ append }) => append);
+      const since = this.#deps.metrics.now();
       this.#underWay = true;
-      const accepted = await this.#append(group.map(({ append }) => append));
+      const accepted = await this.#append(appends);
       this.#underWay = false;
+      if (accepted.includes(true)) this.#count(appends, since);
       for (const [index, { log }] of group.entries()) this.#settle(log, accepted[index] === true);
       this.#schedule();
     }
@@ -176,6 +180,16 @@ export class Appender {
     }
   }
 
+  #count(appends: readonly Append[], since: number): void {
+    const { metrics } = this.#deps;
+    let [events, bytes] = [0, 0];
+    for (const { chunk } of appends) {
+      events += chunk.count;
+      bytes += chunk.body.byteLength;
+    }
+    metrics.appendsCommitted({ seconds: metrics.now() - since, events, bytes });
+  }
+
   #settle(log: StoredLog, accepted: boolean): void {
     if (!accepted) {
       const wanted = !log.dropped;
@@ -188,7 +202,15 @@ export class Appender {
     if (!log.dropped) this.#unacknowledged -= before - log.unacknowledged;
     const firstSequence = events[0]?.sequence_number;
     if (firstSequence !== undefined) this.#deps.hints.announce(log.id, { events, firstSequence });
+    this.#countFirst(log);
     if (log.committed.ended) log.events.ended();
+  }
+
+  #countFirst(log: StoredLog): void {
+    if (log.firstOutputAt === undefined || log.committed.response.output.length === 0) return;
+    const { metrics } = this.#deps;
+    metrics.firstOutputShown('background', metrics.now() - log.firstOutputAt);
+    log.firstOutputAt = undefined;
   }
 
   #forget(log: StoredLog): void {

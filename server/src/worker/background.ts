@@ -1,9 +1,11 @@
 import { Assembler } from '../domain/assembler.ts';
 import type { Fold } from '../domain/fold.ts';
+import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, Ids, Log, Provider, Random, Slot, Tail, Turn } from '../domain/ports.ts';
 import { reasoningSealer } from '../domain/seal.ts';
 import type { Seal } from '../domain/seal.ts';
 import type { Item } from '../domain/state-store.ts';
+import { isEnded } from '../domain/status.ts';
 import type { Webhooks } from '../domain/webhook-store.ts';
 import type { Appender } from './appender.ts';
 import type { Resumption } from './choose-policy.ts';
@@ -20,6 +22,7 @@ export type BackgroundDeps = {
   ids: Ids;
   random: Random;
   log: Log;
+  metrics: Metrics;
   webhooks: Pick<Webhooks, 'ended'>;
   outputLimit: number;
   /** ms that a log can be streamed after the end. */
@@ -64,6 +67,8 @@ export class Background {
       (response) => endOf(deps, response, spec.inputItems),
       {
         ended: () => {
+          const { status, model } = this.log.committed.response;
+          if (isEnded(status)) deps.metrics.responseEnded('background', status, model);
           deps.webhooks.ended();
           this.#finish();
         },
@@ -100,7 +105,7 @@ export class Background {
     await runResponse(this.#deps, {
       id: spec.id,
       assembler,
-      provider: { run: (turn, signal) => runFrom(spec, turn, signal) },
+      provider: { name: spec.provider.name, run: (turn, signal) => runFrom(spec, turn, signal) },
       turn: spec.turn,
       signal: this.#abort.signal,
       flush: () => {
@@ -108,6 +113,9 @@ export class Background {
         return this.#deps.appender.isFull(this.log) ? this.log.drained() : undefined;
       },
       accepted: () => {},
+      firstOutput: (at) => {
+        this.log.firstOutputAt = at;
+      },
       refused: () => false,
       retries: BACKGROUND_RETRIES,
       outputLimit: this.#deps.outputLimit,

@@ -1,9 +1,11 @@
 import { Assembler } from '../domain/assembler.ts';
 import { encodeEvents } from '../domain/chunk-codec.ts';
 import { StoreClosed, StoreUnavailable } from '../domain/ports.ts';
+import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, Hints, Ids, Log, OwnedResponse, Store } from '../domain/ports.ts';
 import { lostState } from '../domain/lost-state.ts';
 import { foldLog } from '../domain/read-log.ts';
+import { isEnded } from '../domain/status.ts';
 import type { Webhooks } from '../domain/webhook-store.ts';
 import { endOf } from './end-of.ts';
 import { waitMs } from '../domain/wait.ts';
@@ -19,6 +21,7 @@ type Deps = {
   clock: Clock;
   ids: Ids;
   log: Log;
+  metrics: Metrics;
   webhooks: Pick<Webhooks, 'ended'>;
   logRetentionMs: number;
   zdrRetentionMs: number;
@@ -78,6 +81,8 @@ async function closeOnce(
     },
   ]);
   if (accepted !== true) return;
+  const { status, model } = folded.response;
+  if (isEnded(status)) deps.metrics.responseEnded('background', status, model);
   deps.hints.announce(owned.id, { events, firstSequence });
   deps.webhooks.ended();
 }

@@ -1,6 +1,7 @@
 import { Assembler } from '../domain/assembler.ts';
 import { apiError } from '../domain/errors.ts';
 import { Fold } from '../domain/fold.ts';
+import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, CommitEnd, ForegroundRun, Ids, Log, Random, RunSpec, Slot } from '../domain/ports.ts';
 import { reasoningSealer } from '../domain/seal.ts';
 import type { Seal } from '../domain/seal.ts';
@@ -19,7 +20,15 @@ import { waitMs } from '../domain/wait.ts';
 /** What a slow reader may leave unread before the upstream is paused, characters. */
 const UNREAD_LIMIT = 1 << 20;
 
-type Deps = { seal: Seal; clock: Clock; ids: Ids; random: Random; log: Log; outputLimit: number };
+type Deps = {
+  seal: Seal;
+  clock: Clock;
+  ids: Ids;
+  random: Random;
+  log: Log;
+  metrics: Metrics;
+  outputLimit: number;
+};
 
 export class Foreground implements ForegroundRun {
   readonly ended: Promise<Response>;
@@ -34,6 +43,7 @@ export class Foreground implements ForegroundRun {
   #unread: ResponseEvent[] = [];
   #unreadSize = 0;
   #finished = false;
+  #firstOutputAt: number | undefined;
   #failure: unknown;
   #wakeReader: (() => void) | undefined;
   #wakeWriter: (() => void) | undefined;
@@ -98,6 +108,9 @@ export class Foreground implements ForegroundRun {
       accepted: () => {
         this.#accepted.resolve();
       },
+      firstOutput: (at) => {
+        this.#firstOutputAt = at;
+      },
       refused: (failure) => this.#refuse(failure),
       retries: FOREGROUND_RETRIES,
       outputLimit: this.#deps.outputLimit,
@@ -141,6 +154,7 @@ export class Foreground implements ForegroundRun {
     if (events.length === 0 || !isEnded(response.status)) return;
     try {
       await this.#commit(response, response.status);
+      this.#deps.metrics.responseEnded('foreground', response.status, response.model);
       this.#show(events);
       this.#accepted.resolve();
       this.#ended.resolve(response);
@@ -160,5 +174,9 @@ export class Foreground implements ForegroundRun {
       if ('delta' in event) this.#unreadSize += event.delta.length;
     }
     this.#wakeReader?.();
+    if (this.#firstOutputAt === undefined) return;
+    const { metrics } = this.#deps;
+    metrics.firstOutputShown('foreground', metrics.now() - this.#firstOutputAt);
+    this.#firstOutputAt = undefined;
   }
 }

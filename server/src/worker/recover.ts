@@ -1,5 +1,6 @@
 import type { Assembler } from '../domain/assembler.ts';
 import { StoreUnavailable } from '../domain/ports.ts';
+import type { Metrics } from '../domain/metrics.ts';
 import type { Log, Models, OwnedResponse, Store } from '../domain/ports.ts';
 import { foldLog } from '../domain/read-log.ts';
 import { choosePolicy } from './choose-policy.ts';
@@ -22,7 +23,7 @@ export type Owner = {
   looksAfter(no: number, id: string): boolean;
 };
 
-type Deps = { store: Store; models: Models; log: Log };
+type Deps = { store: Store; models: Models; log: Log; metrics: Metrics };
 
 const ROW_PAGE = 200;
 /** Orphans that are taken over at once, so that their fences share a commit: each brings its request into memory. */
@@ -70,12 +71,14 @@ async function recoverOrReport(deps: Deps, owner: Owner, orphan: OwnedResponse):
   } catch (error) {
     if (error instanceof StoreUnavailable) throw error;
     owner.leaveAlone(orphan);
+    deps.metrics.recovered('damaged');
     deps.log.error({ err: error, response_id: orphan.id }, 'the log of this response is damaged; it is left alone');
   }
 }
 
 async function recover(deps: Deps, owner: Owner, orphan: OwnedResponse): Promise<void> {
   if (orphan.keyLost === true) {
+    deps.metrics.recovered('key_lost');
     deps.log.error({ response_id: orphan.id }, 'the key of this response is lost, and with it all that it said');
     if (orphan.cancelRequestedAt !== null) await owner.finishCancel(orphan);
     else {
@@ -89,6 +92,7 @@ async function recover(deps: Deps, owner: Owner, orphan: OwnedResponse): Promise
   const chosen = choosePolicy(orphan, log, deps.models.provider(orphan.provider), owner.crash);
   const { policy } = chosen;
   deps.log.info({ response_id: orphan.id, policy, attempt: orphan.attempt }, 'recovering a response');
+  deps.metrics.recovered(policy);
   switch (chosen.policy) {
     case 'cancel':
       await owner.finishCancel(orphan);

@@ -1,4 +1,5 @@
 import type { Assembler } from '../domain/assembler.ts';
+import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, Log, Provider, Random, Turn } from '../domain/ports.ts';
 import type { UpstreamEvent, UpstreamFailure } from '../domain/upstream-event.ts';
 import { dropOldest } from '../domain/truncate-items.ts';
@@ -12,13 +13,15 @@ import { waitMs } from '../domain/wait.ts';
 export type RunningResponse = {
   id: string;
   assembler: Assembler;
-  provider: Pick<Provider, 'run'>;
+  provider: Pick<Provider, 'name' | 'run'>;
   turn: Turn;
   signal: AbortSignal;
   /** Takes what the assembler emitted. A promise, when the upstream has to wait. */
   flush(): Promise<void> | undefined;
   /** The upstream has begun to answer. */
   accepted(): void;
+  /** The first output was read, at these seconds of Metrics.now; the next `flush` holds it. Once a try. */
+  firstOutput(at: number): void;
   /** Nothing came out, and no further try will be made. True: whoever waits was told, nothing is to be logged. */
   refused(failure: UpstreamFailure): boolean;
   retries: RetryPolicy;
@@ -33,7 +36,7 @@ export const FOREGROUND_RETRIES: RetryPolicy = { retries: 2, totalMs: 30_000 };
 const BACKOFF_BASE_MS = 500;
 const BACKOFF_CAP_MS = 30_000;
 
-type Deps = { clock: Clock; random: Random; log: Log };
+type Deps = { clock: Clock; random: Random; log: Log; metrics: Metrics };
 
 /** Never rejects. */
 export async function runResponse(deps: Deps, run: RunningResponse): Promise<void> {
@@ -52,13 +55,13 @@ async function tryUntilDone(deps: Deps, run: RunningResponse): Promise<void> {
   const startedAt = deps.clock.now();
   let { turn } = run;
   for (let retry = 0; ; retry += 1) {
-    let failure = await runOnce(run, turn);
+    let failure = await runOnce(deps, run, turn);
     while (failure !== undefined && !run.signal.aborted) {
       const shorter = truncate(run, turn, failure);
       if (shorter === undefined) break;
       deps.log.info({ response_id: run.id, items: shorter.items.length }, 'input too long; without its oldest items');
       turn = shorter;
-      failure = await runOnce(run, turn);
+      failure = await runOnce(deps, run, turn);
     }
     if (run.signal.aborted) return;
     if (failure === undefined) {
@@ -75,6 +78,7 @@ async function tryUntilDone(deps: Deps, run: RunningResponse): Promise<void> {
       { response_id: run.id, code: failure.code, retry: retry + 1, delay_ms: delay },
       'upstream failed; trying again',
     );
+    deps.metrics.providerRetried(run.provider.name);
     await waitMs(deps.clock, delay, run.signal);
   }
 }
@@ -90,19 +94,25 @@ function truncate(run: RunningResponse, turn: Turn, failure: UpstreamFailure): T
 }
 
 /** The failure that ended the try, or undefined when the upstream finished. */
-async function runOnce(run: RunningResponse, turn: Turn): Promise<UpstreamFailure | undefined> {
+async function runOnce({ metrics, log }: Deps, run: RunningResponse, turn: Turn): Promise<UpstreamFailure | undefined> {
+  const { name } = run.provider;
+  metrics.providerAsked(name);
   let bytes = run.assembler.outputLength; // a lower bound of what earlier runs left
   for await (const batch of run.provider.run(turn, run.signal)) {
+    const first = run.assembler.hasOutput ? undefined : metrics.now();
     for (const event of batch) {
       if (event.type === 'error') {
         const paused = run.flush();
         if (paused !== undefined) await paused;
+        metrics.providerFailed(name, event.row);
+        log.debug({ response_id: run.id, provider: name, error: event.row }, 'a provider failed');
         return event;
       }
       bytes += outputBytes(event);
       run.assembler.push(event);
     }
     run.accepted();
+    if (first !== undefined && run.assembler.hasOutput) run.firstOutput(first);
     const paused = run.flush();
     if (paused !== undefined) await paused;
     if (run.signal.aborted) return undefined;

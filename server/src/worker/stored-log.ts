@@ -31,6 +31,8 @@ export class StoredLog {
   dropped = false;
   /** Deltas so far; the first few are due at once. */
   deltas = 0;
+  /** Seconds of Metrics.now, when the first output was read; until a reader could have it. */
+  firstOutputAt: number | undefined;
   readonly #live: Fold;
   readonly #endOf: (response: Response) => End;
   #tail: Tail;

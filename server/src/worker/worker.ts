@@ -4,6 +4,7 @@ import type { Fold } from '../domain/fold.ts';
 import { ApiError, apiError } from '../domain/errors.ts';
 import { openItems } from '../domain/seal.ts';
 import type { Seal } from '../domain/seal.ts';
+import type { Metrics } from '../domain/metrics.ts';
 import { StoreUnavailable } from '../domain/ports.ts';
 import type {
   CancelPurpose,
@@ -59,6 +60,7 @@ export type WorkerDeps = {
   ids: Ids;
   random: Random;
   log: Log;
+  metrics: Metrics;
   webhooks: Pick<Webhooks, 'ended'>;
 };
 
@@ -103,7 +105,10 @@ export class Worker implements Runs {
       close: (orphan, end) => this.#close(orphan, end),
       resume: (orphan, resumption) => {
         this.#tended.add(orphan.no);
-        this.#track(this.#resume(orphan, resumption).finally(() => this.#tended.delete(orphan.no)));
+        this.#track(
+          this.#resume(orphan, resumption).finally(() => this.#tended.delete(orphan.no)),
+          orphan.id,
+        );
       },
       leaveAlone: (orphan) => {
         this.#tended.add(orphan.no);
@@ -143,7 +148,7 @@ export class Worker implements Runs {
         this.#starting.delete(spec.id);
         if (early === undefined && this.stopping) {
           slot.release();
-          this.#track(this.#deps.store.handBack(this.workerId, [no]));
+          this.#track(this.#deps.store.handBack(this.workerId, [no]), spec.id);
         } else (early ?? register()).created(no);
       },
       () => {
@@ -182,8 +187,13 @@ export class Worker implements Runs {
       },
       purpose === 'cancel',
     );
-    this.#track(closed);
+    this.#track(closed, owned.id);
     return closed;
+  }
+
+  /** How many responses run here, and how many more could. */
+  load(): { background: number; foreground: number; free: number } {
+    return { background: this.#runs.size, foreground: this.#foreground.size, free: this.#slots.free };
   }
 
   wake(): void {
@@ -273,10 +283,10 @@ export class Worker implements Runs {
   }
 
   /** Failures are for whoever waits; here only the end matters. */
-  #track(task: Promise<void>): void {
+  #track(task: Promise<void>, id: string): void {
     const settled = task
       .catch((error: unknown) => {
-        this.#deps.log.error({ err: error }, 'a task of the worker failed');
+        this.#deps.log.error({ err: error, response_id: id }, 'a task of the worker failed');
       })
       .finally(() => this.#tasks.delete(settled));
     this.#tasks.add(settled);

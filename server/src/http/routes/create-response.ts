@@ -6,7 +6,7 @@ import type { AppDeps } from '../deps.ts';
 import { sendEventStream } from '../event-stream.ts';
 import { nameDropped } from '../name-dropped.ts';
 import { parseObject } from '../parse-body.ts';
-import { clientSignal, sendSnapshot, stampDuration } from '../request.ts';
+import { clientSignal, logOf, sendSnapshot, stampDuration } from '../request.ts';
 
 /** `POST /v1/responses` */
 export function createResponseRoute(app: FastifyInstance, deps: AppDeps): void {
@@ -14,14 +14,17 @@ export function createResponseRoute(app: FastifyInstance, deps: AppDeps): void {
     if (request.headers['idempotency-key'] !== undefined) throw apiError('idempotency_key_unsupported');
     const { raw, body } = parseObject(createResponseBody, request.body);
     const signal = clientSignal(reply);
-    const created = await createResponse(deps.responses, request.projectId, raw, body, signal);
+    const responses = { ...deps.responses, log: logOf(deps.log, request) };
+    const created = await createResponse(responses, request.projectId, raw, body, signal);
+    request.responseId = created.kind === 'response' ? created.response.id : created.id;
     nameDropped(reply, created.dropped);
     if (created.kind === 'response') {
       return sendSnapshot(reply, created.response);
     }
     stampDuration(deps.clock, request, reply);
     reply.header('x-response-id', created.id);
-    await sendEventStream(reply, { ...deps, events: created.events, obfuscate: created.obfuscate, signal });
+    const { events, obfuscate } = created;
+    await sendEventStream(reply, { ...deps, log: logOf(deps.log, request), events, obfuscate, signal });
     return reply;
   });
 }

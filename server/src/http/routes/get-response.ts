@@ -8,7 +8,7 @@ import type { AppDeps } from '../deps.ts';
 import { sendEventStream } from '../event-stream.ts';
 import { readQuery } from '../query.ts';
 import type { Query } from '../query.ts';
-import { clientSignal, sendSnapshot, stampDuration } from '../request.ts';
+import { clientSignal, logOf, sendSnapshot, stampDuration } from '../request.ts';
 
 type Route = { Params: { id: string }; Querystring: Query };
 
@@ -38,8 +38,9 @@ export function getResponseRoutes(app: FastifyInstance, deps: AppDeps): void {
       return sendSnapshot(reply, snapshot, POLL_AFTER_WAIT_MS);
     }
     const events = await resumeResponse(deps.responses, projectId, id, after, signal);
+    request.responseId = id; // it was found, so it is one of ours
     stampDuration(deps.clock, request, reply);
-    await sendEventStream(reply, { ...deps, events, obfuscate, signal });
+    await sendEventStream(reply, { ...deps, log: logOf(deps.log, request), events, obfuscate, signal });
     return reply;
   });
 

@@ -80,6 +80,7 @@ class ChatProvider implements Provider {
   async *run(turn: Turn, signal: AbortSignal): AsyncGenerator<readonly UpstreamEvent[]> {
     const whole = buildRequest(turn, this.#dialect);
     const context = this.#errorContext(turn);
+    const about = { provider: this.name, response_id: turn.idempotencyKey.split('-')[0] };
     let again = true;
     while (again && !signal.aborted) {
       const body = this.#optional.trim(whole);
@@ -95,12 +96,12 @@ class ChatProvider implements Provider {
           );
           while (!reader.ended && !signal.aborted) {
             await exchange.wait();
-            this.#advance(exchange, reader);
+            this.#advance(exchange, reader, about);
             const events = reader.take();
             if (events.length > 0 && !signal.aborted) yield events;
           }
         } else {
-          const failure = await this.#refusal(exchange, body, context);
+          const failure = await this.#refusal(exchange, body, context, about);
           if (failure === 'try again') again = true;
           else if (!signal.aborted) yield [{ type: 'error', ...failure }];
         }
@@ -133,31 +134,36 @@ class ChatProvider implements Provider {
   }
 
   /** Hands what has come in to the reader. */
-  #advance(exchange: Exchange, reader: StreamReader): void {
+  #advance(exchange: Exchange, reader: StreamReader, about: object): void {
     const bytes = exchange.take();
     if (bytes !== undefined) reader.feed(bytes);
     if (reader.done) exchange.release();
     else if (reader.finishing) exchange.expectEnd();
     const { outcome } = exchange;
-    if (outcome !== undefined && outcome.type !== 'aborted') reader.end(this.#failureOf(outcome));
+    if (outcome !== undefined && outcome.type !== 'aborted') reader.end(this.#failureOf(outcome, about));
   }
 
   /** Why there is no answer, or that the same request is worth another try with less in it. */
-  async #refusal(exchange: Exchange, sent: JsonObject, context: ErrorContext): Promise<UpstreamFailure | 'try again'> {
+  async #refusal(
+    exchange: Exchange,
+    sent: JsonObject,
+    context: ErrorContext,
+    about: object,
+  ): Promise<UpstreamFailure | 'try again'> {
     if (exchange.status === 0) {
-      const failure = exchange.outcome === undefined ? undefined : this.#failureOf(exchange.outcome);
+      const failure = exchange.outcome === undefined ? undefined : this.#failureOf(exchange.outcome, about);
       return failure ?? upstreamFailed('The upstream closed the connection without an answer.', true);
     }
     const reply = await exchange.readBody(ERROR_BODY_BYTES);
-    this.#deps.log.debug({ provider: this.name, status: exchange.status }, 'the upstream refused a request');
+    this.#deps.log.debug({ ...about, status: exchange.status }, 'the upstream refused a request');
     if (this.#optional.learn(exchange.status, reply, sent)) return 'try again';
     return mapHttpError(exchange.status, exchange.headers, reply, context);
   }
 
-  #failureOf(outcome: Outcome): UpstreamFailure | undefined {
+  #failureOf(outcome: Outcome, about: object): UpstreamFailure | undefined {
     if (outcome.type === 'error') {
       const error = networkCode(outcome.error);
-      this.#deps.log.debug({ provider: this.name, error }, 'the upstream connection failed');
+      this.#deps.log.debug({ ...about, error }, 'the upstream connection failed');
       return mapNetworkError(outcome.error);
     }
     if (outcome.type !== 'timeout' || outcome.phase === 'tail') return undefined;

@@ -17,6 +17,7 @@ import { deleteResponse, loadKeys, sweep } from './forgetting.ts';
 import { readChain, readConversation } from './history.ts';
 import { findItems } from './items.ts';
 import { listInput } from './list-input.ts';
+import { measure } from './measure.ts';
 import { claim, fenceForCancel, handBack, listOrphans, listOwned, takeOver } from './ownership.ts';
 import { create, createEnded, find } from './responses.ts';
 import { migrate } from './schema.ts';
@@ -83,6 +84,7 @@ const READS = {
   listEndpoints,
   listDeliveries,
   listPending,
+  measure,
 } as const satisfies Record<string, Verb>;
 
 export type VerbName = keyof typeof WRITES | keyof typeof READS;
@@ -165,9 +167,9 @@ export class Engine {
       if (fault === 'failing') this.#hurt = true;
       // One bad command must not fail its neighbours. A disk fails each of them, but what is stored can be read.
       if (fault === undefined && !this.#hurt && commands.length > 1) {
-        return commands.map((command) => this.run([command])[0] ?? { error: String(error) });
+        return commands.map((command) => this.run([command])[0] ?? { error: sayWhy(error) });
       }
-      return commands.map((command) => (isRead(command) ? this.#alone(command) : { error: String(error) }));
+      return commands.map((command) => (isRead(command) ? this.#alone(command) : { error: sayWhy(error) }));
     }
   }
 
@@ -189,7 +191,7 @@ export class Engine {
     try {
       return { value: this.#call(command) };
     } catch (error) {
-      return { error: String(error) };
+      return { error: sayWhy(error) };
     }
   }
 
@@ -201,4 +203,13 @@ export class Engine {
 
 function isRead({ verb }: Command): boolean {
   return verb in READS;
+}
+
+/**
+ * For logs, which hold no content: SQLite speaks of its tables and the disk, never of values. What else goes wrong, as
+ * in reading JSON, may quote what it stumbled over.
+ */
+function sayWhy(error: unknown): string {
+  if (!(error instanceof Error)) return 'something that is no error was thrown';
+  return 'errcode' in error ? `${error.message} (SQLite ${String(error.errcode)})` : error.name;
 }

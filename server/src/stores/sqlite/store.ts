@@ -80,6 +80,7 @@ export class SqliteStore implements Store {
   handBack: Store['handBack'] = (...args) => this.#call('handBack', args);
   delete: Store['delete'] = (...args) => this.#call('delete', args);
   compact: Store['compact'] = (...args) => this.#call('compact', args);
+  measure: Store['measure'] = () => this.#call('measure', []);
   sweep: Store['sweep'] = (...args) => this.#call('sweep', args);
   readChain: Store['readChain'] = (...args) => this.#call('readChain', args);
   readConversation: Store['readConversation'] = (...args) => this.#call('readConversation', args);
