@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import { systemClock } from './clock.ts';
-import type { Config, ProviderConfig } from './config.ts';
+import type { ChatTimeouts, Config, ProviderConfig } from './config.ts';
 import type { Clock, Ids, Log, Provider, Random, Store } from './domain/ports.ts';
 import type { Seal } from './domain/seal.ts';
 import { LocalHints } from './hints/local.ts';
@@ -9,6 +9,7 @@ import { KEEP_ALIVE_MS } from './http/event-stream.ts';
 import { randomIds } from './ids.ts';
 import { makeLogger } from './logger.ts';
 import { bindModels } from './models.ts';
+import type { Timeouts } from './providers/chat/exchange.ts';
 import { createChatProvider } from './providers/chat/provider.ts';
 import { createScriptedProvider } from './providers/scripted/provider.ts';
 import { makeSeal, secretOf } from './seal.ts';
@@ -76,7 +77,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
     {
       concurrency: config.worker.concurrency,
       maxAttempts: config.recovery.max_attempts,
-      outputLimit: config.limits.output_bytes,
+      limits: { outputBytes: config.limits.output_bytes, runTimeMs: config.limits.run_time },
       logRetentionMs: config.retention.log,
       drainMs: config.worker.drain,
     },
@@ -161,6 +162,7 @@ function makeProvider(
           proxy,
           dialect: settings.dialect,
           thinkTags: settings.think_tags,
+          timeouts: timeoutsOf(settings.timeouts),
           ...(settings.api_key === undefined ? {} : { apiKey: settings.api_key }),
         },
         deps,
@@ -168,4 +170,12 @@ function makeProvider(
     case 'scripted':
       return createScriptedProvider(name, deps.clock);
   }
+}
+
+function timeoutsOf({ connect, first_byte, idle }: ChatTimeouts = {}): Partial<Timeouts> {
+  return {
+    ...(connect !== undefined && { connectMs: connect }),
+    ...(first_byte !== undefined && { headersMs: first_byte }),
+    ...(idle !== undefined && { idleMs: idle }),
+  };
 }

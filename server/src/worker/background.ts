@@ -1,6 +1,6 @@
 import { Assembler } from '../domain/assembler.ts';
 import type { Fold } from '../domain/fold.ts';
-import type { Clock, Ids, Log, Provider, Random, Slot, Tail, Turn } from '../domain/ports.ts';
+import type { Clock, Ids, Log, Provider, Random, RunLimits, Slot, Tail, Turn } from '../domain/ports.ts';
 import { reasoningSealer } from '../domain/seal.ts';
 import type { Seal } from '../domain/seal.ts';
 import type { Item } from '../domain/state-store.ts';
@@ -20,7 +20,7 @@ export type BackgroundDeps = {
   random: Random;
   log: Log;
   webhooks: Pick<Webhooks, 'ended'>;
-  outputLimit: number;
+  limits: RunLimits;
   /** ms that a log can be streamed after the end. */
   logRetentionMs: number;
 };
@@ -101,7 +101,7 @@ export class Background {
       accepted: () => {},
       refused: () => false,
       retries: BACKGROUND_RETRIES,
-      outputLimit: this.#deps.outputLimit,
+      limits: this.#deps.limits,
     });
   }
 

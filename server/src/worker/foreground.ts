@@ -1,7 +1,7 @@
 import { Assembler } from '../domain/assembler.ts';
 import { apiError } from '../domain/errors.ts';
 import { Fold } from '../domain/fold.ts';
-import type { Clock, CommitEnd, ForegroundRun, Ids, Log, Random, RunSpec, Slot } from '../domain/ports.ts';
+import type { Clock, CommitEnd, ForegroundRun, Ids, Log, Random, RunLimits, RunSpec, Slot } from '../domain/ports.ts';
 import { reasoningSealer } from '../domain/seal.ts';
 import type { Seal } from '../domain/seal.ts';
 import { isEnded } from '../domain/status.ts';
@@ -19,7 +19,7 @@ import { waitMs } from '../domain/wait.ts';
 /** What a slow reader may leave unread before the upstream is paused, characters. */
 const UNREAD_LIMIT = 1 << 20;
 
-type Deps = { seal: Seal; clock: Clock; ids: Ids; random: Random; log: Log; outputLimit: number };
+type Deps = { seal: Seal; clock: Clock; ids: Ids; random: Random; log: Log; limits: RunLimits };
 
 export class Foreground implements ForegroundRun {
   readonly ended: Promise<Response>;
@@ -97,7 +97,7 @@ export class Foreground implements ForegroundRun {
       },
       refused: (failure) => this.#refuse(failure),
       retries: FOREGROUND_RETRIES,
-      outputLimit: this.#deps.outputLimit,
+      limits: this.#deps.limits,
     });
     slot.release();
     this.#finished = true;
