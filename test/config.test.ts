@@ -146,6 +146,8 @@ for (const [title, text, pattern] of [
   ['a duration without its unit', 'worker: { drain: 30 }', /worker\.drain: expected a duration such as/],
   ['a bad size', 'limits: { output_bytes: big }', /limits\.output_bytes: expected a size such as/],
   ['a time that no timer can wait', 'limits: { run_time: 30 days }', /limits\.run_time: .*at most 24 days/],
+  ['headers that may take longer than all', 'server: { headers_timeout: 6 min }', /headers_timeout: expected at most/],
+  ['readers cut between two comments', 'server: { stall_timeout: 5 s }', /stall_timeout: expected at least 20 s/],
   ['a model without any time', 'models: { "*": { provider: a, limits: { run_time: 0 s } } }', /run_time/],
   ['a provider of no kind', 'providers: { a: { kind: magic } }', /providers\.a\.kind/],
   ['a bad URL', 'providers: { a: { kind: chat, base_url: "ftp://x" } }', /providers\.a\.base_url: expected an http/],

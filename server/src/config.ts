@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { duration, orNone, size, timer } from './config-units.ts';
+import { CONNECTIONS, duration, orNone, size, timer } from './config-units.ts';
 import { isLoopback } from './domain/loopback.ts';
 import type { Compat, RunLimits } from './domain/ports.ts';
 import { LOG_LEVELS } from './logger.ts';
@@ -64,6 +64,7 @@ const fileSchema = z.strictObject({
         .default('none'),
       strict: z.boolean().default(false),
       body_limit: size.default(32 * 1024 * 1024),
+      ...CONNECTIONS,
       log_level: z.enum(LOG_LEVELS).default('info'),
     })
     .prefault({}),
@@ -135,6 +136,9 @@ export function loadConfig(argv: readonly string[], env: Environment): Config {
   const file = readFile(flags.config, env);
   const config = merge(file, flags, env);
   checkReferences(config);
+  if (config.server.headers_timeout > config.server.request_timeout) {
+    throw new ConfigError('server.headers_timeout: expected at most server.request_timeout, which they are a part of');
+  }
   if (config.apiKey === undefined && !isLoopback(config.server.host)) {
     throw new ConfigError(
       `Holt would listen on ${config.server.host}, where others can reach it, without an API key. Set HOLT_API_KEY, or listen on 127.0.0.1.`,

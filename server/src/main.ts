@@ -5,6 +5,7 @@ import type { Clock, Ids, Log, Provider, Random, Store } from './domain/ports.ts
 import type { Seal } from './domain/seal.ts';
 import { LocalHints } from './hints/local.ts';
 import { makeApp } from './http/app.ts';
+import type { ConnectionLimits } from './http/connections.ts';
 import { KEEP_ALIVE_MS } from './http/event-stream.ts';
 import { randomIds } from './ids.ts';
 import { makeLogger } from './logger.ts';
@@ -94,6 +95,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
     cors: config.server.cors,
     version: VERSION,
     bodyLimit: config.server.body_limit,
+    connections: connectionsOf(config.server),
     keepAliveMs: overrides.keepAliveMs ?? KEEP_ALIVE_MS,
     ready: () => ready && !worker.stopping,
     responses: {
@@ -177,5 +179,14 @@ function timeoutsOf({ connect, first_byte, idle }: ChatTimeouts = {}): Partial<T
     ...(connect !== undefined && { connectMs: connect }),
     ...(first_byte !== undefined && { headersMs: first_byte }),
     ...(idle !== undefined && { idleMs: idle }),
+  };
+}
+
+function connectionsOf(server: Config['server']): ConnectionLimits {
+  return {
+    headersMs: server.headers_timeout,
+    requestMs: server.request_timeout,
+    stallMs: server.stall_timeout,
+    max: server.max_connections,
   };
 }

@@ -1,12 +1,10 @@
-import { STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
 import Fastify from 'fastify';
-import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { apiError } from '../domain/errors.ts';
-import type { Ids } from '../domain/ports.ts';
 import { withAllowedMethods } from './allowed-methods.ts';
 import { makeAuthenticate } from './authenticate.ts';
 import { makeCompress } from './compress.ts';
+import { OPENAI_VERSION, cutWhenStalled, limitConnections, refuseSocket, serverOptions } from './connections.ts';
 import { addCorsHeaders, answerPreflight } from './cors.ts';
 import type { AppDeps } from './deps.ts';
 import { parseJson } from './parse-body.ts';
@@ -37,8 +35,6 @@ declare module 'fastify' {
   }
 }
 
-/** What clients of OpenAI's API may look at. */
-const OPENAI_VERSION = '2020-10-01';
 const CLIENT_REQUEST_ID = /^[\u0020-\u007e]{0,512}$/;
 
 export function makeApp(deps: AppDeps): FastifyInstance {
@@ -47,17 +43,18 @@ export function makeApp(deps: AppDeps): FastifyInstance {
     forceCloseConnections: true,
     // As long as a request line can be: a long id is a 404 like any other.
     routerOptions: { maxParamLength: 16_384 },
-    // The missing Host header is refused below, with the envelope.
-    http: { requireHostHeader: false },
+    requestTimeout: Math.ceil(deps.connections.requestMs),
+    http: serverOptions(deps.connections),
     frameworkErrors: (error, request, reply) => {
       greet(deps, request, reply);
       stampDuration(deps.clock, request, reply);
       void fail(deps, error, request, reply);
     },
     clientErrorHandler: (error, socket) => {
-      refuseSocket(deps.ids, error, socket);
+      refuseSocket(deps, error, socket);
     },
   });
+  limitConnections(app.server, deps.connections, deps.clock, deps.log);
   const authenticate = makeAuthenticate(deps.apiKey, deps.cors);
   app.decorateRequest('startedAt', 0);
   app.decorateRequest('projectId', '');
@@ -97,6 +94,7 @@ export function makeApp(deps: AppDeps): FastifyInstance {
   });
   app.addHook('onSend', (request, reply, _payload, done) => {
     stampDuration(deps.clock, request, reply);
+    cutWhenStalled(reply, deps.connections, deps.log);
     done();
   });
   app.addHook('onSend', makeCompress());
@@ -125,34 +123,6 @@ function greet(deps: AppDeps, request: FastifyRequest, reply: FastifyReply): voi
   reply.header('x-request-id', request.requestId);
   reply.header('openai-version', OPENAI_VERSION);
   addCorsHeaders(deps.cors, request, reply);
-}
-
-/** What is no HTTP: there is no request to answer, only a socket. */
-function refuseSocket(ids: Ids, error: ConnectionError, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const refusal =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? apiError('headers_too_large')
-      : apiError('malformed_request', { reason: 'it is not valid HTTP' });
-  const body = JSON.stringify(refusal.body);
-  const head = [
-    `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? ''}`,
-    `x-request-id: ${ids.request()}`,
-    `openai-version: ${OPENAI_VERSION}`,
-    'openai-processing-ms: 0',
-    'content-type: application/json; charset=utf-8',
-    `content-length: ${Buffer.byteLength(body)}`,
-    'connection: close',
-  ];
-  socket.end(`${head.join('\r\n')}\r\n\r\n${isHead(error) ? '' : body}`);
-}
-
-/** As far as its beginning is in the packet that could not be read: an answer to a HEAD has no body. */
-function isHead({ rawPacket }: ConnectionError): boolean {
-  return Buffer.isBuffer(rawPacket) && rawPacket.toString('latin1', 0, 5) === 'HEAD ';
 }
 
 function fail(deps: AppDeps, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {

@@ -1,5 +1,6 @@
 import type { Clock, Ids, Log } from '../domain/ports.ts';
 import type { ResponsesDeps } from '../responses/deps.ts';
+import type { ConnectionLimits } from './connections.ts';
 import type { CorsPolicy } from './cors.ts';
 
 export type AppDeps = {
@@ -12,6 +13,7 @@ export type AppDeps = {
   /** Which pages of other origins may ask. */
   cors: CorsPolicy;
   bodyLimit: number;
+  connections: ConnectionLimits;
   /** Of Holt. */
   version: string;
   keepAliveMs: number;
