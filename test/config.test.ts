@@ -37,6 +37,7 @@ test('without anything the demonstration model answers every name on loopback', 
   assert.equal(config.retention.mode, 'standard');
   assert.equal(config.retention.zdr, 600_000);
   assert.equal(config.limits.output_bytes, 8 * 1024 * 1024);
+  assert.equal(config.limits.run_time, null);
   assert.equal(config.limits.foreground_wait, 10_000);
   assert.deepEqual(config.models, { '*': { provider: 'otter' }, otter: { provider: 'otter' } });
 });
@@ -124,6 +125,22 @@ models: { firm: { provider: vllm, compat: strict }, soft: { provider: vllm, comp
   await assert.rejects(load(file.replace('lenient', 'loose')), /models\.soft/);
 });
 
+test('limits and time-outs that a model or a provider has of its own', async () => {
+  const config = await load(`
+providers:
+  vllm: { kind: chat, base_url: "http://127.0.0.1:8000/v1", timeouts: { first_byte: 2 h, idle: 90 s } }
+models:
+  small: { provider: vllm, limits: { output_bytes: 64 KiB, run_time: 5 min } }
+  large: { provider: vllm, limits: { run_time: none } }
+limits: { run_time: 1 h }`);
+  assert.deepEqual(config.models['small']?.limits, { outputBytes: 64 * 1024, runTimeMs: 300_000 });
+  assert.deepEqual(config.models['large']?.limits, { runTimeMs: null });
+  assert.equal(config.limits.run_time, 3_600_000);
+  const { vllm } = config.providers;
+  assert.ok(vllm?.kind === 'chat');
+  assert.deepEqual(vllm.timeouts, { first_byte: 7_200_000, idle: 90_000 });
+});
+
 test('the environment is interpolated into any text', async () => {
   const config = await load('providers: { a: { kind: chat, base_url: "http://h/v1", api_key: "${KEY}-1" } }', [], {
     KEY: 'secret',
@@ -144,6 +161,10 @@ for (const [title, text, pattern] of [
   ['a bad duration', 'worker: { drain: soon }', /worker\.drain: expected a duration such as/],
   ['a duration without its unit', 'worker: { drain: 30 }', /worker\.drain: expected a duration such as/],
   ['a bad size', 'limits: { output_bytes: big }', /limits\.output_bytes: expected a size such as/],
+  ['a time that no timer can wait', 'limits: { run_time: 30 days }', /limits\.run_time: .*at most 24 days/],
+  ['headers that may take longer than all', 'server: { headers_timeout: 6 min }', /headers_timeout: expected at most/],
+  ['readers cut between two comments', 'server: { stall_timeout: 5 s }', /stall_timeout: expected at least 20 s/],
+  ['a model without any time', 'models: { "*": { provider: a, limits: { run_time: 0 s } } }', /run_time/],
   ['a provider of no kind', 'providers: { a: { kind: magic } }', /providers\.a\.kind/],
   ['a bad URL', 'providers: { a: { kind: chat, base_url: "ftp://x" } }', /providers\.a\.base_url: expected an http/],
   ['a model of an unknown provider', 'models: { x: nobody/y }', /models\.x: expected one of the providers.*nobody/],

@@ -26,6 +26,35 @@ export const duration = withUnit(DURATIONS, 'a duration such as 500 ms, 30 s, 10
 /** -> bytes */
 export const size = withUnit(SIZES, 'a size such as 512 KiB or 8 MiB');
 
+/** The longest that a timer can wait; Node fires longer ones at once. */
+const LONGEST_TIMER_MS = 24 * 86_400_000;
+
+/** What a timer is set to. -> ms */
+export const timer = duration.refine((ms) => ms > 0 && ms <= LONGEST_TIMER_MS, {
+  error: 'expected more than nothing and at most 24 days',
+});
+
+/** A bound that may be left out with `none`. -> null */
+export function orNone(bound: z.ZodType<number>): z.ZodType<number | null> {
+  return z.union([z.literal('none').transform(() => null), bound]);
+}
+
+/** Silent streams are kept alive every 10 s; a client that takes that much is not to be cut. */
+const SHORTEST_STALL_MS = 20_000;
+
+/** Of `server`: what connections may take. */
+export const CONNECTIONS = {
+  headers_timeout: timer.default(30_000),
+  // Node's own. A body of 32 MiB needs 1 Mbit/s for it.
+  request_timeout: timer.default(300_000),
+  stall_timeout: timer
+    .refine((ms) => ms >= SHORTEST_STALL_MS, {
+      error: 'expected at least 20 s: silent streams are kept alive every 10 s',
+    })
+    .default(300_000),
+  max_connections: z.int().min(1).default(10_000),
+};
+
 function withUnit(units: Record<string, number>, expected: string): z.ZodType<number> {
   return z.string({ error: `expected ${expected}` }).transform((text, context) => {
     const [, number, unit] = /^\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+)\s*$/.exec(text) ?? [];

@@ -2,9 +2,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { duration, size } from './config-units.ts';
+import { CONNECTIONS, duration, orNone, size, timer } from './config-units.ts';
 import { isLoopback } from './domain/loopback.ts';
-import type { Compat } from './domain/ports.ts';
+import type { Compat, RunLimits } from './domain/ports.ts';
 import { RETENTION_MODES } from './domain/retention.ts';
 import type { RetentionMode } from './domain/retention.ts';
 import { LOG_LEVELS } from './logger.ts';
@@ -22,10 +22,14 @@ const providerSchema = z.discriminatedUnion('kind', [
     api_key: z.string().min(1).optional(),
     dialect: z.enum(['generic', 'openai']).default('generic'),
     think_tags: z.boolean().default(false),
+    timeouts: z
+      .strictObject({ connect: timer.optional(), first_byte: timer.optional(), idle: timer.optional() })
+      .optional(),
   }),
   z.strictObject({ kind: z.literal('scripted') }),
 ]);
 export type ProviderConfig = z.infer<typeof providerSchema>;
+export type ChatTimeouts = Extract<ProviderConfig, { kind: 'chat' }>['timeouts'];
 
 /** Who may read `/metrics`: nobody, everybody, or who may use the API. */
 const METRICS = ['off', 'open', 'key'] as const;
@@ -38,8 +42,11 @@ const modelSchema = z.union([
     provider: z.string(),
     model: z.string().optional(),
     compat: z.enum(COMPAT).optional(),
+    limits: z.strictObject({ output_bytes: size.optional(), run_time: orNone(timer).optional() }).optional(),
   }),
 ]);
+
+type ModelLimits = NonNullable<Exclude<z.infer<typeof modelSchema>, string>['limits']>;
 
 /** As browsers send it, since it is compared by the letter. */
 const origin = z.string().refine(
@@ -62,6 +69,7 @@ const fileSchema = z.strictObject({
         .default('none'),
       strict: z.boolean().default(false),
       body_limit: size.default(32 * 1024 * 1024),
+      ...CONNECTIONS,
       log_level: z.enum(LOG_LEVELS).default('info'),
       metrics: z.enum(METRICS).default('key'),
     })
@@ -81,7 +89,11 @@ const fileSchema = z.strictObject({
     })
     .prefault({}),
   limits: z
-    .strictObject({ output_bytes: size.default(8 * 1024 * 1024), foreground_wait: duration.default(10_000) })
+    .strictObject({
+      output_bytes: size.default(8 * 1024 * 1024),
+      run_time: orNone(timer).default(null),
+      foreground_wait: duration.default(10_000),
+    })
     .prefault({}),
   webhooks: z
     .strictObject({ allow_http: z.boolean().default(false), allow_private: z.boolean().default(false) })
@@ -96,6 +108,8 @@ export type ModelConfig = {
   model?: string;
   /** Undefined: strict. */
   compat?: Compat;
+  /** Over those of `limits`. */
+  limits?: Partial<RunLimits>;
 };
 
 export type Config = Omit<z.infer<typeof fileSchema>, 'models'> & {
@@ -136,6 +150,9 @@ export function loadConfig(argv: readonly string[], env: Environment): Config {
   const file = readFile(flags.config, env);
   const config = merge(file, flags, env);
   checkReferences(config);
+  if (config.server.headers_timeout > config.server.request_timeout) {
+    throw new ConfigError('server.headers_timeout: expected at most server.request_timeout, which they are a part of');
+  }
   if (config.apiKey === undefined && !isLoopback(config.server.host)) {
     throw new ConfigError(
       `Holt would listen on ${config.server.host}, where others can reach it, without an API key. Set HOLT_API_KEY, or listen on 127.0.0.1.`,
@@ -246,12 +263,24 @@ function secretsOf(text: string | undefined): string[] {
 
 function toModel(target: z.infer<typeof modelSchema>, providers: Record<string, ProviderConfig>): ModelConfig {
   if (typeof target !== 'string') {
-    const { provider, model, compat } = target;
-    return { provider, ...(model !== undefined && { model }), ...(compat !== undefined && { compat }) };
+    const { provider, model, compat, limits } = target;
+    return {
+      provider,
+      ...(model !== undefined && { model }),
+      ...(compat !== undefined && { compat }),
+      ...(limits !== undefined && { limits: limitsOf(limits) }),
+    };
   }
   if (target in providers) return { provider: target };
   const slash = target.indexOf('/');
   return slash < 0 ? { provider: target } : { provider: target.slice(0, slash), model: target.slice(slash + 1) };
+}
+
+function limitsOf({ output_bytes, run_time }: ModelLimits): Partial<RunLimits> {
+  return {
+    ...(output_bytes !== undefined && { outputBytes: output_bytes }),
+    ...(run_time !== undefined && { runTimeMs: run_time }),
+  };
 }
 
 /** `--upstream URL`: a provider that answers every name the file does not bind. */

@@ -1,11 +1,12 @@
 import type { AddressInfo } from 'node:net';
 import { systemClock } from './clock.ts';
-import type { Config, ProviderConfig } from './config.ts';
+import type { ChatTimeouts, Config, ProviderConfig } from './config.ts';
 import type { Clock, Ids, Log, Provider, Random, Store } from './domain/ports.ts';
 import type { Seal } from './domain/seal.ts';
 import { waitMs } from './domain/wait.ts';
 import { LocalHints } from './hints/local.ts';
 import { makeApp } from './http/app.ts';
+import type { ConnectionLimits } from './http/connections.ts';
 import { KEEP_ALIVE_MS } from './http/event-stream.ts';
 import { randomIds } from './ids.ts';
 import { makeLogger } from './logger.ts';
@@ -13,6 +14,7 @@ import { NO_METRICS } from './domain/metrics.ts';
 import { makeMetrics } from './metrics.ts';
 import type { PrometheusMetrics } from './metrics.ts';
 import { bindModels } from './models.ts';
+import type { Timeouts } from './providers/chat/exchange.ts';
 import { createChatProvider } from './providers/chat/provider.ts';
 import { createScriptedProvider } from './providers/scripted/provider.ts';
 import { makeSeal, secretOf } from './seal.ts';
@@ -95,7 +97,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
     {
       concurrency: config.worker.concurrency,
       crash: { maxAttempts: config.recovery.max_attempts, onCrash: config.recovery.on_crash },
-      outputLimit: config.limits.output_bytes,
+      limits: { outputBytes: config.limits.output_bytes, runTimeMs: config.limits.run_time },
       logRetentionMs: config.retention.log,
       zdrRetentionMs: config.retention.zdr,
       drainMs: config.worker.drain,
@@ -120,6 +122,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
     cors: config.server.cors,
     version: VERSION,
     bodyLimit: config.server.body_limit,
+    connections: connectionsOf(config.server),
     keepAliveMs: overrides.keepAliveMs ?? KEEP_ALIVE_MS,
     unready: async () => {
       if (!ready || worker.stopping) return 'starting or stopping';
@@ -218,6 +221,7 @@ function makeProvider(
           proxy,
           dialect: settings.dialect,
           thinkTags: settings.think_tags,
+          timeouts: timeoutsOf(settings.timeouts),
           ...(settings.api_key === undefined ? {} : { apiKey: settings.api_key }),
         },
         deps,
@@ -225,4 +229,21 @@ function makeProvider(
     case 'scripted':
       return createScriptedProvider(name, deps.clock);
   }
+}
+
+function timeoutsOf({ connect, first_byte, idle }: ChatTimeouts = {}): Partial<Timeouts> {
+  return {
+    ...(connect !== undefined && { connectMs: connect }),
+    ...(first_byte !== undefined && { headersMs: first_byte }),
+    ...(idle !== undefined && { idleMs: idle }),
+  };
+}
+
+function connectionsOf(server: Config['server']): ConnectionLimits {
+  return {
+    headersMs: server.headers_timeout,
+    requestMs: server.request_timeout,
+    stallMs: server.stall_timeout,
+    max: server.max_connections,
+  };
 }

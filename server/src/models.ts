@@ -12,7 +12,12 @@ export function bindModels(bindings: Record<string, ModelConfig>, providers: Rea
       const provider = binding === undefined ? undefined : providers.get(binding.provider);
       return binding === undefined || provider === undefined
         ? undefined
-        : { provider, upstreamModel: binding.model ?? name, compat: binding.compat ?? 'strict' };
+        : {
+            provider,
+            upstreamModel: binding.model ?? name,
+            compat: binding.compat ?? 'strict',
+            limits: binding.limits ?? {},
+          };
     },
     provider: (name) => providers.get(name),
     list: async (signal) => {

@@ -53,7 +53,12 @@ test('it has every route, and no other', () => {
 
 /** What the router has, in the document's spelling; HEAD comes with every GET, OPTIONS with every URL. */
 function routesOfApp(): string[] {
-  const deps = { responses: { settings: { strict: false } }, cors: 'none', exposition: { access: 'key' } };
+  const deps = {
+    responses: { settings: { strict: false } },
+    cors: 'none',
+    exposition: { access: 'key' },
+    connections: { headersMs: 1, requestMs: 1 },
+  };
   const tree = makeApp(deps as unknown as AppDeps).printRoutes({ commonPrefix: false });
   const above: string[] = [];
   return tree.split('\n').flatMap((line) => {

@@ -12,6 +12,7 @@ const PINNED: Record<string, [status: number, type: string, code: string | null]
   malformed_request: [400, 'invalid_request_error', null],
   headers_too_large: [431, 'invalid_request_error', null],
   request_too_large: [413, 'invalid_request_error', 'request_too_large'],
+  request_timeout: [408, 'invalid_request_error', 'request_timeout'],
   unknown_url: [404, 'invalid_request_error', 'unknown_url'],
   missing_required_parameter: [400, 'invalid_request_error', 'missing_required_parameter'],
   unknown_parameter: [400, 'invalid_request_error', 'unknown_parameter'],
@@ -96,7 +97,7 @@ test('the messages that clients match are those of the contract', () => {
 });
 
 test('no row for a permanent condition has a status that the official clients retry', () => {
-  const passing = /queue_full|no_free_slot|upstream_|server_error|store_unavailable|shutting_down/;
+  const passing = /request_timeout|queue_full|no_free_slot|upstream_|server_error|store_unavailable|shutting_down/;
   for (const [name, row] of Object.entries(ERRORS)) {
     if (!passing.test(name)) assert.ok(![408, 409, 429].includes(row.status) && row.status < 500, name);
   }
@@ -106,6 +107,7 @@ test('no row for a permanent condition has a status that the official clients re
 const RETRIED: Record<string, boolean | undefined> = {
   // Its status is not one that clients retry by themselves, and its message asks for it.
   conversation_locked: true,
+  request_timeout: true,
   queue_full: true,
   no_free_slot: true,
   upstream_rate_limited: true,

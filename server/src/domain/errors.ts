@@ -60,6 +60,15 @@ export const ERRORS = {
     code: 'request_too_large',
     message: 'The request body is larger than the {limit} bytes this server accepts.',
   },
+  /** Nothing of it was done, so it can be sent again. */
+  request_timeout: {
+    status: 408,
+    type: invalid,
+    code: 'request_timeout',
+    retry: true,
+    message:
+      'The request was not complete in time: this server waits {headers} seconds for the headers of a request, and {request} seconds for all of it.',
+  },
   unknown_url: { status: 404, type: invalid, code: 'unknown_url', message: 'Invalid URL ({method} {url})' },
   missing_required_parameter: {
     status: 400,

@@ -98,7 +98,16 @@ export interface Provider {
 }
 
 /** What a client's model name is bound to. */
-export type ModelBinding = { provider: Provider; upstreamModel: string; compat: Compat };
+export type ModelBinding = {
+  provider: Provider;
+  upstreamModel: string;
+  compat: Compat;
+  /** Where the model differs from what holds for all. */
+  limits: Partial<RunLimits>;
+};
+
+/** What one run may take: bytes of output, and ms from its start over all its tries, null for as long as it likes. */
+export type RunLimits = { outputBytes: number; runTimeMs: number | null };
 
 /** Whether what a model can do without is refused when it can't be served, or left out and named. */
 export type Compat = 'strict' | 'lenient';

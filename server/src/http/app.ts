@@ -1,14 +1,14 @@
-import { STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
 import Fastify from 'fastify';
-import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError, apiError } from '../domain/errors.ts';
 import { withAllowedMethods } from './allowed-methods.ts';
 import { makeAuthenticate } from './authenticate.ts';
 import { makeCompress } from './compress.ts';
+import { OPENAI_VERSION, cutWhenStalled, limitConnections, refuseSocket, serverOptions } from './connections.ts';
 import { addCorsHeaders, answerPreflight } from './cors.ts';
 import type { AppDeps } from './deps.ts';
-import { UNKNOWN_ROUTE, observe } from './observe.ts';
+import { observe } from './observe.ts';
+import { UNKNOWN_ROUTE } from './unknown-route.ts';
 import { parseJson } from './parse-body.ts';
 import { sendError, toApiErrorAt } from './render-error.ts';
 import { stampDuration } from './request.ts';
@@ -42,8 +42,6 @@ declare module 'fastify' {
   }
 }
 
-/** What clients of OpenAI's API may look at. */
-const OPENAI_VERSION = '2020-10-01';
 const CLIENT_REQUEST_ID = /^[\u0020-\u007e]{0,512}$/;
 
 export function makeApp(deps: AppDeps): FastifyInstance {
@@ -52,8 +50,8 @@ export function makeApp(deps: AppDeps): FastifyInstance {
     forceCloseConnections: true,
     // As long as a request line can be: a long id is a 404 like any other.
     routerOptions: { maxParamLength: 16_384 },
-    // The missing Host header is refused below, with the envelope.
-    http: { requireHostHeader: false },
+    requestTimeout: Math.ceil(deps.connections.requestMs),
+    http: serverOptions(deps.connections),
     frameworkErrors: (error, request, reply) => {
       greet(deps, request, reply, UNKNOWN_ROUTE);
       stampDuration(deps.clock, request, reply);
@@ -63,6 +61,7 @@ export function makeApp(deps: AppDeps): FastifyInstance {
       refuseSocket(deps, error, socket);
     },
   });
+  limitConnections(app.server, deps.connections, deps.clock, deps.log);
   const authenticate = makeAuthenticate(deps.apiKey, deps.cors);
   app.decorateRequest('startedAt', 0);
   app.decorateRequest('projectId', '');
@@ -104,6 +103,7 @@ export function makeApp(deps: AppDeps): FastifyInstance {
   });
   app.addHook('onSend', (request, reply, _payload, done) => {
     stampDuration(deps.clock, request, reply);
+    cutWhenStalled(reply, deps.connections, deps.log);
     done();
   });
   app.addHook('onSend', makeCompress());
@@ -134,38 +134,6 @@ function greet(deps: AppDeps, request: FastifyRequest, reply: FastifyReply, rout
   reply.header('x-request-id', request.requestId);
   reply.header('openai-version', OPENAI_VERSION);
   addCorsHeaders(deps.cors, request, reply);
-}
-
-/** What is no HTTP: there is no request to answer, only a socket. */
-function refuseSocket({ ids, log, metrics }: AppDeps, error: ConnectionError, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const refusal =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? apiError('headers_too_large')
-      : apiError('malformed_request', { reason: 'it is not valid HTTP' });
-  const requestId = ids.request();
-  const { status } = refusal;
-  metrics.requestAnswered({ method: '', route: UNKNOWN_ROUTE, status });
-  log.info({ route: UNKNOWN_ROUTE, status, request_id: requestId, error: refusal.row }, 'request');
-  const body = JSON.stringify(refusal.body);
-  const head = [
-    `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? ''}`,
-    `x-request-id: ${requestId}`,
-    `openai-version: ${OPENAI_VERSION}`,
-    'openai-processing-ms: 0',
-    'content-type: application/json; charset=utf-8',
-    `content-length: ${Buffer.byteLength(body)}`,
-    'connection: close',
-  ];
-  socket.end(`${head.join('\r\n')}\r\n\r\n${isHead(error) ? '' : body}`);
-}
-
-/** As far as its beginning is in the packet that could not be read: an answer to a HEAD has no body. */
-function isHead({ rawPacket }: ConnectionError): boolean {
-  return Buffer.isBuffer(rawPacket) && rawPacket.toString('latin1', 0, 5) === 'HEAD ';
 }
 
 function fail(deps: AppDeps, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {

@@ -1,6 +1,7 @@
 import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, Ids, Log } from '../domain/ports.ts';
 import type { ResponsesDeps } from '../responses/deps.ts';
+import type { ConnectionLimits } from './connections.ts';
 import type { CorsPolicy } from './cors.ts';
 
 /** How `/metrics` is served. */
@@ -24,6 +25,7 @@ export type AppDeps = {
   /** Which pages of other origins may ask. */
   cors: CorsPolicy;
   bodyLimit: number;
+  connections: ConnectionLimits;
   /** Of Holt. */
   version: string;
   keepAliveMs: number;

@@ -2,11 +2,14 @@ import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
 import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, Log } from '../domain/ports.ts';
+import { cutWhenStalled } from './connections.ts';
+import type { ConnectionLimits } from './connections.ts';
 import type { DeltaEvent, ResponseEvent } from '../protocol/events.ts';
 
 /**
  * Events -> SSE on a socket (contract.md §3.1): one write holds whole events, comments keep the connection alive, no
- * `id:`, no `retry:`, no `[DONE]`. A slow socket stops the reading; nothing is kept for it.
+ * `id:`, no `retry:`, no `[DONE]`. A slow socket stops the reading; nothing is kept for it. One that takes nothing at all
+ * is cut after a while: a foreground run waits for its reader, and would hold its slot and its upstream for ever.
  */
 
 /** Proxies cut silent connections after 60 s and more; the contract says a comment at least every 15 s. */
@@ -23,6 +26,7 @@ export type EventStreamOptions = {
   /** Says itself which request and response it is about. */
   log: Log;
   metrics: Metrics;
+  connections: ConnectionLimits;
 };
 
 /** Resolves when the stream is over, however it ended. Never rejects. */
@@ -40,6 +44,7 @@ export async function sendEventStream(reply: FastifyReply, options: EventStreamO
     return;
   }
   raw.flushHeaders();
+  cutWhenStalled(reply, options.connections, options.log);
   const keepAlive = options.clock.timer(options.keepAliveMs, () => {
     if (!raw.writableNeedDrain) raw.write(KEEP_ALIVE);
     keepAlive.refresh();

@@ -1,13 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { AppDeps } from './deps.ts';
+import { UNKNOWN_ROUTE } from './unknown-route.ts';
 
 /**
  * One log line and one count for each request, when its connection has done with it. Of what a client wrote they hold
  * a method and an id that are as ours would be: no URL, no header, no body.
  */
-
-/** Of a URL that no route has. */
-export const UNKNOWN_ROUTE = 'unknown';
 
 /** As `ids.ts` makes them. Anything else in its place is a client's text. */
 const RESPONSE_ID = /^resp_[0-9a-f]{50}$/;

@@ -4,7 +4,9 @@ import type { StoredResponse } from '../domain/ports.ts';
 import type { ResponseEvent } from '../protocol/events.ts';
 import type { Response } from '../protocol/response.ts';
 import type { ResponsesDeps } from './deps.ts';
+import { HeldPage } from './held-page.ts';
 import { parseSnapshot } from './snapshot.ts';
+import { Turns } from './turns.ts';
 
 /**
  * The one way to read a stream: live, resumed and finished (design.md §7). Reads the log; a hint only makes it look
@@ -17,6 +19,9 @@ export class LogGone extends Error {}
 
 /** Hints can be lost between nodes, never in one process; this bounds the wait all the same. */
 const RECHECK_MS = 15_000;
+
+/** Enough to keep the store's thread busy while one page is decoded. */
+const pageReads = new Turns(3);
 
 type Deps = Pick<ResponsesDeps, 'store' | 'hints' | 'runs' | 'clock'>;
 type Row = Pick<StoredResponse, 'no' | 'id' | 'projectId'>;
@@ -42,17 +47,21 @@ export async function* tail(
     }
     for (;;) {
       if (!isAtHead(deps, row, cursor)) {
-        const page = await deps.store.read(row.no, cursor, PAGE_BYTES);
-        if (page.chunks.length > 0) {
-          const events = await eventsOf(deps, row, page, cursor);
-          const last = events.at(-1);
-          if (last === undefined) continue;
-          cursor = last.sequence_number;
-          yield events;
-          if (isTerminal(last)) return;
+        const page = await pageReads.take(() => readPage(deps, row, cursor));
+        if (page instanceof HeldPage) {
+          try {
+            for (let slice = page.take(); slice !== undefined; slice = page.take()) {
+              const last = slice.at(-1);
+              cursor = last?.sequence_number ?? cursor;
+              yield slice;
+              if (last !== undefined && isTerminal(last)) return;
+            }
+          } finally {
+            page.drop();
+          }
           continue;
         }
-        if (page.closed) return;
+        if (page === 'closed') return;
       }
       for (;;) {
         const hint = await subscription.next();
@@ -85,6 +94,13 @@ export async function* tail(
 function isAtHead(deps: Deps, row: Row, cursor: number): boolean {
   const running = deps.runs.committed(row.projectId, row.id);
   return running?.ended === false && running.nextSequence === cursor + 1;
+}
+
+/** What follows the cursor; `none` when nothing does yet, `closed` when nothing will. */
+async function readPage(deps: Deps, row: Row, cursor: number): Promise<HeldPage | 'none' | 'closed'> {
+  const page = await deps.store.read(row.no, cursor, PAGE_BYTES);
+  if (page.chunks.length === 0) return page.closed ? 'closed' : 'none';
+  return new HeldPage(deps.clock, await eventsOf(deps, row, page, cursor));
 }
 
 async function eventsOf(

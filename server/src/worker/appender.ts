@@ -50,7 +50,8 @@ export class Appender {
     const first = log.deltas < FIRST_DELTAS;
     log.push(events);
     this.#unacknowledged += log.unacknowledged - before;
-    if (first || events.some((event) => !('delta' in event))) this.#dueNow(log);
+    // What fills the log is due, too: its upstream would be paused for nothing but company.
+    if (first || this.isFull(log) || events.some((event) => !('delta' in event))) this.#dueNow(log);
     else this.#linger(log);
   }
 

@@ -1,7 +1,7 @@
 import { Assembler } from '../domain/assembler.ts';
 import type { Fold } from '../domain/fold.ts';
 import type { Metrics } from '../domain/metrics.ts';
-import type { Clock, Ids, Log, Provider, Random, Slot, Tail, Turn } from '../domain/ports.ts';
+import type { Clock, Ids, Log, Provider, Random, RunLimits, Slot, Tail, Turn } from '../domain/ports.ts';
 import { reasoningSealer } from '../domain/seal.ts';
 import type { Seal } from '../domain/seal.ts';
 import type { Item } from '../domain/state-store.ts';
@@ -24,7 +24,7 @@ export type BackgroundDeps = {
   log: Log;
   metrics: Metrics;
   webhooks: Pick<Webhooks, 'ended'>;
-  outputLimit: number;
+  limits: RunLimits;
   /** ms that a log can be streamed after the end. */
   logRetentionMs: number;
   /** ms that a response under zero data retention is there after its end. */
@@ -118,7 +118,7 @@ export class Background {
       },
       refused: () => false,
       retries: BACKGROUND_RETRIES,
-      outputLimit: this.#deps.outputLimit,
+      limits: this.#deps.limits,
     });
   }
 

@@ -2,7 +2,7 @@ import { Assembler } from '../domain/assembler.ts';
 import { apiError } from '../domain/errors.ts';
 import { Fold } from '../domain/fold.ts';
 import type { Metrics } from '../domain/metrics.ts';
-import type { Clock, CommitEnd, ForegroundRun, Ids, Log, Random, RunSpec, Slot } from '../domain/ports.ts';
+import type { Clock, CommitEnd, ForegroundRun, Ids, Log, Random, RunLimits, RunSpec, Slot } from '../domain/ports.ts';
 import { reasoningSealer } from '../domain/seal.ts';
 import type { Seal } from '../domain/seal.ts';
 import { isEnded } from '../domain/status.ts';
@@ -27,7 +27,7 @@ type Deps = {
   random: Random;
   log: Log;
   metrics: Metrics;
-  outputLimit: number;
+  limits: RunLimits;
 };
 
 export class Foreground implements ForegroundRun {
@@ -113,7 +113,7 @@ export class Foreground implements ForegroundRun {
       },
       refused: (failure) => this.#refuse(failure),
       retries: FOREGROUND_RETRIES,
-      outputLimit: this.#deps.outputLimit,
+      limits: this.#deps.limits,
     });
     slot.release();
     this.#finished = true;

@@ -17,6 +17,7 @@ import type {
   Models,
   OwnedResponse,
   Random,
+  RunLimits,
   Runs,
   RunSpec,
   Slot,
@@ -43,8 +44,8 @@ import { waitMs } from '../domain/wait.ts';
 export type WorkerSettings = {
   concurrency: number;
   crash: CrashSettings;
-  /** Bytes of output that a response may have. */
-  outputLimit: number;
+  /** What holds for models that have no limits of their own. */
+  limits: RunLimits;
   logRetentionMs: number;
   zdrRetentionMs: number;
   /** How long running responses may go on when the server stops, ms. */
@@ -160,7 +161,7 @@ export class Worker implements Runs {
   }
 
   startForeground(spec: RunSpec, slot: Slot, commit: CommitEnd): ForegroundRun {
-    const deps = { ...this.#deps, outputLimit: this.#settings.outputLimit };
+    const deps = { ...this.#deps, limits: this.#limitsOf(spec.response.model) };
     const run = new Foreground(deps, spec, slot, commit);
     this.#foreground.add(run);
     const forget = (): void => {
@@ -274,12 +275,17 @@ export class Worker implements Runs {
   // ------------------------------------------------------------ inside
 
   #register(spec: ConstructorParameters<typeof Background>[1]): Background {
-    const run = new Background({ ...this.#deps, ...this.#settings, appender: this.#appender }, spec);
+    const limits = this.#limitsOf(spec.begun.response.model);
+    const run = new Background({ ...this.#deps, ...this.#settings, limits, appender: this.#appender }, spec);
     this.#runs.set(spec.id, run);
     void run.finished.then(() => {
       if (this.#runs.get(spec.id) === run) this.#runs.delete(spec.id);
     });
     return run;
+  }
+
+  #limitsOf(model: string): RunLimits {
+    return { ...this.#settings.limits, ...this.#deps.models.resolve(model)?.limits };
   }
 
   /** Failures are for whoever waits; here only the end matters. */
