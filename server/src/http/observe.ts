@@ -1,6 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { AppDeps } from './deps.ts';
-import { UNKNOWN_ROUTE } from './unknown-route.ts';
 
 /**
  * One log line and one count for each request, when its connection has done with it. Of what a client wrote they hold
