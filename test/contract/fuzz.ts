@@ -132,6 +132,10 @@ function check(request: FuzzRequest, answer: FuzzAnswer, judge: Judge): unknown 
   if (answer.end !== 'whole' || request.method === 'HEAD' || answer.status === 204) return undefined;
   const text = new TextDecoder('utf-8', { fatal: true }).decode(body);
   if (contentType.startsWith('text/event-stream')) return checkStream(request, text, judge);
+  if (contentType.startsWith('text/plain')) {
+    assert.equal(request.described && judge.answer(request.described, status, contentType, text), undefined);
+    return undefined;
+  }
   assert.match(contentType, /^application\/json/);
   const json: unknown = JSON.parse(text);
   if (status >= 400) checkEnvelope(request, json);

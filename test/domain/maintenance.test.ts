@@ -8,7 +8,8 @@ import { FakeClock } from '../support/clock.ts';
 test('one round of housekeeping forgets all that is past its time, in batches', { timeout: 10_000 }, async () => {
   const left: SweepResult = { expired: 230, logs: 20, purged: 0 };
   const batches: SweepResult[] = [];
-  const store: Pick<Store, 'compact' | 'sweep'> = {
+  const store: Pick<Store, 'accepts' | 'compact' | 'sweep'> = {
+    accepts: () => true,
     compact: () => Promise.resolve(0),
     sweep: (_now, _purgeBefore, limit) => {
       const swept = { ...left };
