@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -75,13 +76,14 @@ static int (*real_fsync)(int);
 static int (*real_unlink)(const char *);
 static int (*real_remove)(const char *);
 static int (*real_rename)(const char *, const char *);
+static int (*real_statfs)(const char *, struct statfs *);
 static int (*real_clock_gettime)(clockid_t, struct timespec *);
 
 #define REAL(name) real_##name = dlsym(RTLD_NEXT, #name)
 
 __attribute__((constructor)) static void begin(void) {
   REAL(open), REAL(openat), REAL(close), REAL(pwrite), REAL(write), REAL(writev), REAL(ftruncate), REAL(fsync);
-  REAL(pread), REAL(unlink), REAL(remove), REAL(rename), REAL(clock_gettime);
+  REAL(pread), REAL(unlink), REAL(remove), REAL(rename), REAL(statfs), REAL(clock_gettime);
   const char *directory = getenv("DISK_BELOW"), *kept = getenv("DISK_PLATTER"), *path = getenv("DISK_CONTROL");
   if (directory) snprintf(below, sizeof below, "%s/", directory);
   if (kept) snprintf(platter, sizeof platter, "%s/", kept);
@@ -316,6 +318,18 @@ int unlink(const char *path) {
   pthread_mutex_unlock(&lock);
   return result;
 }
+
+/* The room is what is free, or the server would believe that there is more. */
+int statfs(const char *path, struct statfs *found) {
+  int result = real_statfs(path, found);
+  size_t length = strlen(below);
+  int ours = length > 0 && (strncmp(path, below, length) == 0 || (strlen(path) == length - 1 && strncmp(path, below, length - 1) == 0));
+  if (result == 0 && ours && control->room >= 0) found->f_bavail = (unsigned long)(control->room / (int64_t)found->f_bsize);
+  return result;
+}
+
+/* The same call and the same structure where an offset has 64 bits anyway. */
+int statfs64(const char *path, struct statfs64 *found) { return statfs(path, (struct statfs *)found); }
 
 int remove(const char *path) { return name_below(path) ? unlink(path) : real_remove(path); }
 
