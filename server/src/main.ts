@@ -1,4 +1,6 @@
 import type { AddressInfo } from 'node:net';
+import { adminKeyOf } from './admin-key.ts';
+import { makeBackups } from './backup.ts';
 import { systemClock } from './clock.ts';
 import type { Config, ProviderConfig } from './config.ts';
 import type { Clock, Ids, Log, Provider, Random, Store } from './domain/ports.ts';
@@ -54,7 +56,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
   const ids = overrides.ids ?? randomIds();
   const log = overrides.log ?? makeLogger(config.server.log_level);
   const opened = await SqliteStore.open(config.store.data);
-  const seal = await openSeal(config).catch(async (error: unknown) => {
+  const [seal, adminKey] = await openSecrets(config).catch(async (error: unknown) => {
     await opened.close();
     throw error;
   });
@@ -90,6 +92,10 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
     ids,
     log,
     apiKey: config.apiKey,
+    admin: {
+      key: adminKey,
+      backup: makeBackups({ data: config.store.data, log, copy: (file, signal) => opened.copyTo(file, signal) }),
+    },
     cors: config.server.cors,
     version: VERSION,
     bodyLimit: config.server.body_limit,
@@ -141,9 +147,11 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
   return { url: `http://${host}:${port}`, stop };
 }
 
-async function openSeal({ secrets, store }: Config): Promise<Seal> {
+/** One after the other: each is whole before anything is served. */
+async function openSecrets({ secrets, adminKey, store }: Config): Promise<[Seal, string]> {
   const [newest, ...older] = secrets;
-  return makeSeal(newest === undefined ? [await secretOf(store.data)] : [newest, ...older]);
+  const seal = makeSeal(newest === undefined ? [await secretOf(store.data)] : [newest, ...older]);
+  return [seal, adminKey ?? (await adminKeyOf(store.data))];
 }
 
 function makeProvider(

@@ -3,7 +3,7 @@ import type { Config } from '../config.ts';
 import { start } from '../main.ts';
 
 /** `holt serve`: runs until SIGTERM or SIGINT, then stops gracefully; a second signal ends it at once. */
-export async function serve(): Promise<void> {
+export async function serve(): Promise<number> {
   const config = loadProcessConfig();
   const holt = await start(config);
   console.log(greeting(config, holt.url));
@@ -18,6 +18,7 @@ export async function serve(): Promise<void> {
     process.on('SIGTERM', stop);
     process.on('SIGINT', stop);
   });
+  return 0;
 }
 
 function greeting(config: Config, url: string): string {

@@ -5,13 +5,14 @@ import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } f
 import { apiError } from '../domain/errors.ts';
 import type { Ids } from '../domain/ports.ts';
 import { withAllowedMethods } from './allowed-methods.ts';
-import { makeAuthenticate } from './authenticate.ts';
+import { makeAuthenticate, makeAuthenticateAdmin } from './authenticate.ts';
 import { makeCompress } from './compress.ts';
 import { addCorsHeaders, answerPreflight } from './cors.ts';
 import type { AppDeps } from './deps.ts';
 import { parseJson } from './parse-body.ts';
 import { sendError, toApiErrorAt } from './render-error.ts';
 import { stampDuration } from './request.ts';
+import { adminRoutes } from './routes/admin.ts';
 import { healthRoutes } from './routes/health.ts';
 import { modelRoutes } from './routes/models.ts';
 import { conversationRoutes } from './routes/conversations.ts';
@@ -59,6 +60,7 @@ export function makeApp(deps: AppDeps): FastifyInstance {
     },
   });
   const authenticate = makeAuthenticate(deps.apiKey, deps.cors);
+  const authenticateAdmin = makeAuthenticateAdmin(deps.admin.key);
   app.decorateRequest('startedAt', 0);
   app.decorateRequest('projectId', '');
   app.decorateRequest('requestId', '');
@@ -89,7 +91,8 @@ export function makeApp(deps: AppDeps): FastifyInstance {
           reason: 'must be at most 512 ASCII characters',
         });
       }
-      request.projectId = authenticate(request.headers);
+      if (isForAdmin(request)) authenticateAdmin(request.headers);
+      else request.projectId = authenticate(request.headers);
       done();
     } catch (error) {
       done(error as Error); // an ApiError
@@ -114,8 +117,14 @@ export function makeApp(deps: AppDeps): FastifyInstance {
     conversationRoutes(app, deps);
     endResponseRoutes(app, deps);
     webhookEndpointRoutes(app, deps);
+    adminRoutes(app, deps);
   });
   return app;
+}
+
+/** By the route as it was found, since a URL can be spelled in many ways; by the URL where there is no route. */
+function isForAdmin({ routeOptions, url }: FastifyRequest): boolean {
+  return (routeOptions.url ?? url).startsWith('/admin/');
 }
 
 /** What every answer carries. */

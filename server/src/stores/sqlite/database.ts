@@ -1,6 +1,8 @@
 import { DatabaseSync } from 'node:sqlite';
 import type { SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
 
+import { copyDatabase } from './copy.ts';
+
 export type Row = Record<string, SQLOutputValue>;
 
 /** How long a second process waits for the directory before it gives up (design.md §8), ms. */
@@ -17,15 +19,19 @@ export class Database {
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
 
-  /** Waits up to ten seconds for another process to let go of the file, then throws DatabaseLocked. */
-  constructor(file: string, lockWaitMs = LOCK_WAIT_MS) {
+  /**
+   * Waits up to ten seconds for another process to let go of the file, then throws DatabaseLocked.
+   * @param recognize called before anything is written; what it throws closes the file again
+   */
+  constructor(file: string, lockWaitMs = LOCK_WAIT_MS, recognize: (db: Database) => void = () => {}) {
     this.#db = new DatabaseSync(file, { timeout: lockWaitMs });
     try {
       // locking_mode first: then no shared-memory file is made, and the lock is taken by the first write and kept.
-      this.#db.exec('pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = full');
+      this.#db.exec('pragma locking_mode = exclusive');
+      recognize(this);
+      this.#db.exec('pragma journal_mode = wal; pragma synchronous = full');
       this.#db.exec('pragma temp_store = memory; pragma cache_size = -65536');
       this.#db.exec('begin immediate; commit');
-      this.#fillLog();
     } catch (error) {
       this.#db.close();
       if (isLocked(error)) throw new DatabaseLocked(`${file} is in use by another process`, { cause: error });
@@ -37,8 +43,10 @@ export class Database {
    * Writes the write-ahead log once to the size at which SQLite begins to reuse it: a commit that overwrites is an
    * eighth faster than one that makes the file grow, and each first token waits for one.
    */
-  #fillLog(): void {
+  fillLog(): void {
+    // A start that was killed in between has left the table.
     this.#db.exec(`
+      drop table if exists filling;
       create table filling (body blob);
       insert into filling values (zeroblob(${LOG_BYTES}));
       drop table filling;
@@ -68,6 +76,11 @@ export class Database {
     return Number(this.#prepare(sql).run(...values).lastInsertRowid);
   }
 
+  /** Makes a copy of it in `file` while it is used; see `copyDatabase`. */
+  copyTo(file: string, stopped: () => boolean): Promise<void> {
+    return copyDatabase(this.#db, file, stopped);
+  }
+
   close(): void {
     this.#statements.clear();
     this.#db.close();
@@ -84,7 +97,7 @@ export class Database {
 }
 
 /** SQLITE_BUSY and SQLITE_LOCKED, with their extended forms. */
-function isLocked(error: unknown): boolean {
+export function isLocked(error: unknown): boolean {
   const code = error instanceof Error && 'errcode' in error ? Number(error.errcode) & 0xff : 0;
   return code === 5 || code === 6;
 }

@@ -10,14 +10,14 @@ import {
   listItems,
   setMetadata,
 } from './conversations.ts';
-import { Database } from './database.ts';
+import type { Database } from './database.ts';
 import { deleteResponse, sweep } from './forgetting.ts';
 import { readChain, readConversation } from './history.ts';
 import { findItems } from './items.ts';
 import { listInput } from './list-input.ts';
+import { openDatabase } from './open.ts';
 import { claim, fenceForCancel, handBack, listOrphans, listOwned, takeOver } from './ownership.ts';
 import { create, createEnded, find } from './responses.ts';
-import { migrate } from './schema.ts';
 import {
   createEndpoint,
   deleteEndpoint,
@@ -87,10 +87,12 @@ export type Result = { value: unknown } | { error: string };
 export class Engine {
   readonly #db: Database;
 
-  /** Opens and, if need be, makes or upgrades the database. */
-  constructor(file: string) {
-    this.#db = new Database(file);
-    migrate(this.#db);
+  /**
+   * Opens and, if need be, makes or upgrades the database.
+   * @param used as `openDatabase` has it
+   */
+  constructor(file: string, used: boolean) {
+    this.#db = openDatabase(file, used);
   }
 
   /** One result a command, in their order. */
@@ -104,6 +106,11 @@ export class Engine {
         ? [{ error: String(error) }]
         : commands.map((command) => this.run([command])[0] ?? { error: String(error) });
     }
+  }
+
+  /** Groups go on meanwhile; what they commit is in the copy. */
+  copyTo(file: string, stopped: () => boolean): Promise<void> {
+    return this.#db.copyTo(file, stopped);
   }
 
   close(): void {
