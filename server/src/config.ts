@@ -96,7 +96,9 @@ export type Config = Omit<z.infer<typeof fileSchema>, 'models'> & {
 };
 
 /** What is wrong with the configuration, in words for whoever wrote it. */
-export class ConfigError extends Error {}
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
 
 export type Environment = Record<string, string | undefined>;
 

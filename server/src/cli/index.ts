@@ -1,15 +1,15 @@
 #!/usr/bin/env node
-import { ConfigError } from '../config.ts';
-import { backup } from './backup.ts';
-import { doctor } from './doctor.ts';
 import { COMMAND_HELP, HELP, isCommand } from './help.ts';
 import type { Command } from './help.ts';
-import { serve } from './serve.ts';
 
 /** `holt COMMAND`: finds the command, says what went wrong in a line. 2: it was called wrongly. */
 
-/** Each resolves with its exit code. */
-const COMMANDS: Record<Command, () => Promise<number>> = { serve, doctor, backup };
+/** Each resolves with its exit code. Loaded when it is asked for: a server is large, and `help` needs none of it. */
+const COMMANDS: Record<Command, () => Promise<number>> = {
+  serve: async () => (await import('./serve.ts')).serve(),
+  doctor: async () => (await import('./doctor.ts')).doctor(),
+  backup: async () => (await import('./backup.ts')).backup(),
+};
 
 async function run(name: string | undefined, args: readonly string[]): Promise<number> {
   if (name === 'help' || name === '--help' || name === '-h') return help(args[0]);
@@ -36,5 +36,5 @@ try {
 } catch (error) {
   const words = error instanceof Error ? error.message : String(error);
   console.error(`holt: ${words.replaceAll('\n', '; ')}`);
-  process.exitCode = error instanceof ConfigError ? 2 : 1;
+  process.exitCode = error instanceof Error && error.name === 'ConfigError' ? 2 : 1;
 }
