@@ -83,9 +83,8 @@ function summarize({ schema, newest, counts }: Inspection): string {
   return [`schema ${schema}${age}`, ...counts.map(([name, count]) => `${count} ${name}`)].join(', ');
 }
 
-function describe(file: string, { id, problem }: Finding): string {
-  if (id === undefined) return `${file}: ${problem}: ${RESTORE}`;
-  return `${id}: ${problem}: delete it, or ${RESTORE}`;
+function describe(file: string, { id, problem, deletable = false }: Finding): string {
+  return `${id ?? file}: ${problem}: ${deletable ? `delete it, or ${RESTORE}` : RESTORE}`;
 }
 
 async function checkSecret(data: string, name: string, loss: string, diagnosis: Diagnosis): Promise<void> {

@@ -52,10 +52,16 @@ const ROW = (id: string): string => `response_no = (select no from response wher
 type Damage = { name: string; sql: (filled: Filled) => string; finding: (filled: Filled) => RegExp };
 const DAMAGES: Damage[] = [
   {
-    name: 'a chunk is gone',
-    // The log of an ended response may be one chunk: split it into what was before and after.
+    name: 'a log is gone',
     sql: ({ unfinished }) => `delete from chunk where n = 0 and ${ROW(unfinished)}`,
-    finding: ({ unfinished }) => new RegExp(`^${unfinished}: its log `),
+    finding: ({ unfinished }) => new RegExp(`^${unfinished}: its log is gone: restore a backup$`),
+  },
+  {
+    name: 'a place is skipped while it runs',
+    sql: ({ unfinished }) =>
+      `insert into chunk select response_no, n + 2, first_sequence + count, 0, epoch, 0, x'' from chunk
+        where ${ROW(unfinished)} order by n desc limit 1`,
+    finding: ({ unfinished }) => new RegExp(`^${unfinished}: its log has no chunk \\d+`),
   },
   {
     name: 'a chunk skips a number',
@@ -104,7 +110,8 @@ const DAMAGES: Damage[] = [
     sql: ({ completed }) =>
       `update response set snapshot = cast(replace(cast(snapshot as text), '"text":"', '"text":"!') as blob)
         where id = '${completed}'`,
-    finding: ({ completed }) => new RegExp(`^${completed}: its snapshot is not what its log says`),
+    finding: ({ completed }) =>
+      new RegExp(`^${completed}: its snapshot is not what its log says: delete it, or restore a backup$`),
   },
   {
     name: 'a snapshot is no JSON',

@@ -15,8 +15,11 @@ export type WalkedLog = {
   problem: string | undefined;
 };
 
-/** @param kind `whole`: with events; `emptied`: a tombstone, whose bodies are gone */
-export function walkLog(db: ReadOnlyDatabase, no: number, kind: 'whole' | 'emptied'): WalkedLog {
+/**
+ * @param kind `open`: of what has not ended, with every place; `ended`: perhaps compacted, which leaves gaps between
+ * places and none between events; `emptied`: a tombstone, whose bodies are gone
+ */
+export function walkLog(db: ReadOnlyDatabase, no: number, kind: 'open' | 'ended' | 'emptied'): WalkedLog {
   const log: WalkedLog = { chunks: 0, epoch: -1, closed: false, fold: new Fold(), problem: undefined };
   let lastN = -1;
   let nextSequence = 0;
@@ -27,6 +30,7 @@ export function walkLog(db: ReadOnlyDatabase, no: number, kind: 'whole' | 'empti
   for (const row of rows) {
     const n = Number(row['n']);
     const count = Number(row['count']);
+    if (kind === 'open' && n !== lastN + 1) log.problem ??= `its log has no chunk ${lastN + 1}`;
     log.problem ??= placeProblem(log, { n, lastN, nextSequence, first: Number(row['first_sequence']), count });
     if (Number(row['epoch']) < log.epoch) log.problem ??= `the epoch falls at chunk ${n}`;
     log.chunks += 1;
@@ -36,7 +40,7 @@ export function walkLog(db: ReadOnlyDatabase, no: number, kind: 'whole' | 'empti
     nextSequence = Number(row['first_sequence']) + count;
     const body = row['body'];
     if (!(body instanceof Uint8Array)) log.problem ??= `chunk ${n} has no body`;
-    else if (kind === 'whole') log.problem ??= bodyProblem(log.fold, body, n, nextSequence);
+    else if (kind !== 'emptied') log.problem ??= bodyProblem(log.fold, body, n, nextSequence);
     else if (body.length > 0) log.problem ??= `chunk ${n} of a deleted response still has its body`;
   }
   return log;

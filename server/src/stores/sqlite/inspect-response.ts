@@ -82,7 +82,7 @@ function* inspectUnfinished(row: Row): Generator<string> {
 }
 
 function* inspectLog(db: ReadOnlyDatabase, row: Row, ended: boolean): Generator<string> {
-  const log = walkLog(db, Number(row['no']), 'whole');
+  const log = walkLog(db, Number(row['no']), ended ? 'ended' : 'open');
   if (row['log_state'] === NO_LOG) {
     if (log.chunks > 0) yield 'its log was forgotten, and chunks of it are still there';
     return;

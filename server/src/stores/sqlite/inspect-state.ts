@@ -50,7 +50,8 @@ export function* inspectStrays(db: ReadOnlyDatabase, schema: number): Generator<
 export function* inspectConversations(db: ReadOnlyDatabase, schema: number): Generator<Finding> {
   if (schema < 2) return;
   for (const row of db.each('select id, metadata from conversation')) {
-    if (!isObject(parseBlob(row['metadata']))) yield { id: String(row['id']), problem: "its metadata can't be read" };
+    if (!isObject(parseBlob(row['metadata'])))
+      yield { id: String(row['id']), problem: "its metadata can't be read", deletable: true };
   }
   const items = db.each(
     `select conversation.id as conversation, conversation_item.id, item
@@ -58,7 +59,8 @@ export function* inspectConversations(db: ReadOnlyDatabase, schema: number): Gen
   );
   for (const row of items) {
     const item = parseItem(row);
-    if (item?.id !== row['id']) yield { id: String(row['conversation']), problem: "an item of it can't be read" };
+    if (item?.id !== row['id'])
+      yield { id: String(row['conversation']), problem: "an item of it can't be read", deletable: true };
   }
 }
 
@@ -68,7 +70,7 @@ export function* inspectWebhooks(db: ReadOnlyDatabase, schema: number): Generato
   if (schema < 3) return;
   for (const row of db.each('select id, event_types from webhook_endpoint')) {
     if (!Array.isArray(parseText(row['event_types'])))
-      yield { id: String(row['id']), problem: "its types can't be read" };
+      yield { id: String(row['id']), problem: "its types can't be read", deletable: true };
   }
   for (const row of db.each('select id, state, payload, attempts from webhook_delivery')) {
     const readable = isObject(parseText(row['payload'])) && Array.isArray(parseText(row['attempts']));

@@ -104,16 +104,20 @@ function count(db: ReadOnlyDatabase, schema: number): Inspection['counts'] {
     .map(([, name, from]) => [name, Number(db.one(`select count(*) as count from ${from}`)?.['count'])]);
 }
 
+const ENDED: readonly unknown[] = ['completed', 'failed', 'incomplete', 'cancelled'];
+
 function* inspectResponses(db: ReadOnlyDatabase, schema: number): Generator<Finding> {
   for (let no = -1; ;) {
-    const head = db.one('select no, id from response where no > ? order by no limit 1', no);
+    const head = db.one('select no, id, status, deleted_at from response where no > ? order by no limit 1', no);
     if (head === undefined) return;
     no = Number(head['no']);
     const id = String(head['id']);
+    // What runs is cancelled first, and that needs its log.
+    const deletable = ENDED.includes(head['status']) && head['deleted_at'] === null;
     try {
       const row = db.one('select * from response where no = ?', no);
       if (row === undefined) continue;
-      for (const problem of inspectResponse(db, row, schema >= 4)) yield { id, problem };
+      for (const problem of inspectResponse(db, row, schema >= 4)) yield { id, problem, deletable };
     } catch (error) {
       if (!isDamage(error)) throw error;
       yield { id, problem: "a page of it can't be read" };
