@@ -9,8 +9,8 @@ import { diagnose } from '../../server/src/doctor.ts';
 import { Database } from '../../server/src/stores/sqlite/database.ts';
 import { SCHEMA_VERSION, migrate } from '../../server/src/stores/sqlite/schema.ts';
 import { create, otter, poll } from '../contract/wire.ts';
-import { ROOT, startHolt, temporaryDirectory } from '../support/holt.ts';
-import { hashes, tamper } from './directory.ts';
+import { ROOT, spawnHolt, startHolt, temporaryDirectory } from '../support/holt.ts';
+import { hashes } from './directory.ts';
 
 /** Older data directories are brought to this version's schema, newer ones are refused, half upgraded ones go on. */
 
@@ -61,15 +61,34 @@ describe('an older directory', () => {
   }
 });
 
-test('a newer directory is refused, and not touched', async () => {
-  const data = await oldDirectory(SCHEMA_VERSION);
-  tamper(data, `pragma user_version = ${SCHEMA_VERSION + 1}`);
-  const before = await hashes(data);
-  const newer = `has schema ${SCHEMA_VERSION + 1}, this version of Holt knows ${SCHEMA_VERSION}: start the version that`;
-  await assert.rejects(startHolt({ data }), new RegExp(newer));
-  assert.deepEqual(await hashes(data), before);
-  await rm(data, { recursive: true });
+test('a newer directory is refused, and not touched, whether its server was stopped or killed', async () => {
+  for (const end of ['stop', 'kill'] as const) {
+    const data = await temporaryDirectory();
+    const holt = await spawnHolt({ data });
+    await create(holt, otter());
+    await holt[end]();
+    await setVersionAndDie(data, SCHEMA_VERSION + 1, end === 'kill');
+    const before = await hashes(data);
+    assert.equal('holt.db-wal' in before, end === 'kill');
+    const newer = `has schema ${SCHEMA_VERSION + 1}, this version of Holt knows ${SCHEMA_VERSION}: start the version that`;
+    await assert.rejects(startHolt({ data }), new RegExp(newer));
+    assert.deepEqual(await hashes(data), before);
+    await rm(data, { recursive: true });
+  }
 });
+
+/** @param killed leaves it in the log */
+async function setVersionAndDie(data: string, version: number, killed: boolean): Promise<void> {
+  const program = `
+    import { DatabaseSync } from 'node:sqlite';
+    const db = new DatabaseSync(${JSON.stringify(join(data, 'holt.db'))});
+    db.exec('pragma locking_mode = exclusive; pragma user_version = ${version}');
+    if (${killed}) process.kill(process.pid, 'SIGKILL');
+    db.close();`;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], { stdio: 'inherit' });
+  const [, signal] = (await once(child, 'exit')) as [number | null, string | null];
+  assert.equal(signal, killed ? 'SIGKILL' : null);
+}
 
 /** Migrates in a process that is killed when step `step` has been made, before or after its commit. */
 async function migrateAndDie(data: string, step: number, when: 'before' | 'after'): Promise<void> {

@@ -6,7 +6,7 @@ import { copyDatabase } from './copy.ts';
 export type Row = Record<string, SQLOutputValue>;
 
 /** How long a second process waits for the directory before it gives up (design.md §8), ms. */
-const LOCK_WAIT_MS = 10_000;
+export const LOCK_WAIT_MS = 10_000;
 
 /** SQLite checkpoints after 1,000 pages of 4 kB. */
 const LOG_BYTES = 1_000 * 4_096;
@@ -19,17 +19,12 @@ export class Database {
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
 
-  /**
-   * Waits up to ten seconds for another process to let go of the file, then throws DatabaseLocked.
-   * @param recognize called before anything is written; what it throws closes the file again
-   */
-  constructor(file: string, lockWaitMs = LOCK_WAIT_MS, recognize: (db: Database) => void = () => {}) {
+  /** Waits up to ten seconds for another process to let go of the file, then throws DatabaseLocked. */
+  constructor(file: string, lockWaitMs = LOCK_WAIT_MS) {
     this.#db = new DatabaseSync(file, { timeout: lockWaitMs });
     try {
       // locking_mode first: then no shared-memory file is made, and the lock is taken by the first write and kept.
-      this.#db.exec('pragma locking_mode = exclusive');
-      recognize(this);
-      this.#db.exec('pragma journal_mode = wal; pragma synchronous = full');
+      this.#db.exec('pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = full');
       this.#db.exec('pragma temp_store = memory; pragma cache_size = -65536');
       this.#db.exec('begin immediate; commit');
     } catch (error) {

@@ -1,5 +1,7 @@
-import { Database } from './database.ts';
+import { statSync } from 'node:fs';
 import { DatabaseDamaged, isDamage, recognize } from './damage.ts';
+import { Database, LOCK_WAIT_MS } from './database.ts';
+import { ReadOnlyDatabase } from './read-only.ts';
 import { migrate } from './schema.ts';
 
 /**
@@ -10,9 +12,8 @@ import { migrate } from './schema.ts';
 export function openDatabase(file: string, used: boolean): Database {
   let db: Database | undefined;
   try {
-    db = new Database(file, undefined, (opened) => {
-      recognize(opened, file, used);
-    });
+    if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) > 0) lookAt(file, used);
+    db = new Database(file);
     migrate(db);
     db.fillLog();
     return db;
@@ -20,5 +21,15 @@ export function openDatabase(file: string, used: boolean): Database {
     db?.close();
     if (!isDamage(error)) throw error;
     throw new DatabaseDamaged(file, `is damaged (${error instanceof Error ? error.message : ''})`, { cause: error });
+  }
+}
+
+/** Only to be read, since to close a database that could be written is to write what its log holds into it. */
+function lookAt(file: string, used: boolean): void {
+  const db = new ReadOnlyDatabase(file, LOCK_WAIT_MS);
+  try {
+    recognize(db, file, used);
+  } finally {
+    db.close();
   }
 }

@@ -17,18 +17,23 @@ export class ReadOnlyDatabase {
   readonly #statements = new Map<string, StatementSync>();
   readonly #made: string[];
 
-  /** Throws DatabaseLocked while a server has it. */
-  constructor(file: string) {
+  /** Throws DatabaseLocked when a server has it for longer than `lockWaitMs`. */
+  constructor(file: string, lockWaitMs = LOCK_WAIT_MS) {
     this.#made = [`${file}-wal`, `${file}-shm`].filter((name) => !existsSync(name));
-    this.#db = new DatabaseSync(file, { readOnly: true, timeout: LOCK_WAIT_MS });
+    this.#db = new DatabaseSync(file, { readOnly: true, timeout: lockWaitMs });
     try {
-      // The first read takes the lock that keeps servers out.
-      this.one('pragma user_version');
+      // The first read takes the lock that keeps servers out, and the transaction keeps it.
+      this.#db.exec('begin');
       this.one('select 1 from sqlite_schema limit 1');
     } catch (error) {
-      this.close();
-      if (isLocked(error)) throw new DatabaseLocked(`${file} is in use by another process`, { cause: error });
-      throw error;
+      if (!isLocked(error)) {
+        this.close();
+        throw error;
+      }
+      // What is beside the database is the server's.
+      this.#statements.clear();
+      this.#db.close();
+      throw new DatabaseLocked(`${file} is in use by another process`, { cause: error });
     }
   }
 
