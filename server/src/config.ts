@@ -115,13 +115,17 @@ export type ModelConfig = {
 export type Config = Omit<z.infer<typeof fileSchema>, 'models'> & {
   models: Record<string, ModelConfig>;
   apiKey: string | undefined;
+  /** Undefined: a key of the data directory's own. */
+  adminKey: string | undefined;
   /** What seals encrypted content: the newest first. Empty: a secret of the data directory's own. */
   secrets: string[];
   proxy: { http?: string; https?: string; no?: string };
 };
 
 /** What is wrong with the configuration, in words for whoever wrote it. */
-export class ConfigError extends Error {}
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
 
 export type Environment = Record<string, string | undefined>;
 
@@ -141,13 +145,18 @@ export function loadProcessConfig(): Config {
   return loadConfig(process.argv.slice(3), process.env);
 }
 
+/** What `read` makes of the process's own arguments, after the command, and environment. */
+export function withProcess<T>(read: (argv: readonly string[], env: Environment) => T): T {
+  return read(process.argv.slice(3), process.env);
+}
+
 /**
  * Throws ConfigError.
  * @param argv flags after the command
  */
 export function loadConfig(argv: readonly string[], env: Environment): Config {
   const flags = readFlags(argv, env);
-  const file = readFile(flags.config, env);
+  const file = readConfigFile(flags.config, env);
   const config = merge(file, flags, env);
   checkReferences(config);
   if (config.server.headers_timeout > config.server.request_timeout) {
@@ -182,7 +191,8 @@ function readFlags(argv: readonly string[], env: Environment): Flags {
 
 const DEFAULT_FILE = './holt.yaml';
 
-function readFile(path: string | undefined, env: Environment): z.infer<typeof fileSchema> {
+/** The file as it was named, or the one in the working directory if it is there. Throws ConfigError. */
+export function readConfigFile(path: string | undefined, env: Environment): z.infer<typeof fileSchema> {
   const file = path ?? DEFAULT_FILE;
   if (path === undefined && !existsSync(file)) return fileSchema.parse({});
   let value: unknown;
@@ -234,6 +244,7 @@ function merge(file: z.infer<typeof fileSchema>, flags: Flags, env: Environment)
       Object.entries(file.models).map(([name, target]) => [name, toModel(target, file.providers)]),
     ),
     apiKey: nonEmpty(env['HOLT_API_KEY']),
+    adminKey: adminKeyOf(env),
     secrets: secretsOf(env['HOLT_SECRET']),
     proxy: proxyOf(env),
   };
@@ -259,6 +270,15 @@ function secretsOf(text: string | undefined): string[] {
     throw new ConfigError(`HOLT_SECRET: each secret needs at least ${SECRET_LENGTH} characters`);
   }
   return given;
+}
+
+/** What `/admin/v1` asks for, if it is set. */
+export function adminKeyOf(env: Environment): string | undefined {
+  const key = nonEmpty(env['HOLT_ADMIN_KEY']);
+  if (key !== undefined && key.length < SECRET_LENGTH) {
+    throw new ConfigError(`HOLT_ADMIN_KEY: expected at least ${SECRET_LENGTH} characters`);
+  }
+  return key;
 }
 
 function toModel(target: z.infer<typeof modelSchema>, providers: Record<string, ProviderConfig>): ModelConfig {

@@ -1,4 +1,6 @@
 import type { AddressInfo } from 'node:net';
+import { adminKeyOf } from './admin-key.ts';
+import { makeBackups } from './backup.ts';
 import { systemClock } from './clock.ts';
 import type { ChatTimeouts, Config, ProviderConfig } from './config.ts';
 import type { Clock, Ids, Log, Provider, Random, Store } from './domain/ports.ts';
@@ -74,7 +76,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
   const prometheus = config.server.metrics === 'off' ? undefined : metricsOf(config);
   const metrics = prometheus ?? NO_METRICS;
   const opened = await SqliteStore.open(config.store.data);
-  const seal = await openSeal(config).catch(async (error: unknown) => {
+  const [seal, adminKey] = await openSecrets(config).catch(async (error: unknown) => {
     await opened.close();
     throw error;
   });
@@ -119,6 +121,10 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
       render: () => prometheus.render({ worker, store, clock }),
     },
     apiKey: config.apiKey,
+    admin: {
+      key: adminKey,
+      backup: makeBackups({ data: config.store.data, log, copy: (file, signal) => opened.copyTo(file, signal) }),
+    },
     cors: config.server.cors,
     version: VERSION,
     bodyLimit: config.server.body_limit,
@@ -201,9 +207,11 @@ function metricsOf({ models, providers, worker }: Config): PrometheusMetrics {
   });
 }
 
-async function openSeal({ secrets, store }: Config): Promise<Seal> {
+/** One after the other: each is whole before anything is served. */
+async function openSecrets({ secrets, adminKey, store }: Config): Promise<[Seal, string]> {
   const [newest, ...older] = secrets;
-  return makeSeal(newest === undefined ? [await secretOf(store.data)] : [newest, ...older]);
+  const seal = makeSeal(newest === undefined ? [await secretOf(store.data)] : [newest, ...older]);
+  return [seal, adminKey ?? (await adminKeyOf(store.data))];
 }
 
 function makeProvider(

@@ -1,7 +1,6 @@
 import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
-import { open, readFile, rename, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Seal, Sealed } from './domain/seal.ts';
+import { ownSecret } from './own-secret.ts';
 
 /**
  * AES-256-GCM, as base64url of: version, first bytes of the key's hash, nonce, tag, ciphertext. Kind and project are
@@ -12,7 +11,6 @@ const VERSION = 1;
 const KEY_ID_BYTES = 4;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
-const OWN_BYTES = 32;
 const HEAD_BYTES = 1 + KEY_ID_BYTES + NONCE_BYTES + TAG_BYTES;
 
 type Key = { id: Buffer; bytes: Buffer };
@@ -44,41 +42,9 @@ export function makeSeal(secrets: readonly [string, ...string[]]): Seal {
   };
 }
 
-/** As many characters as `secretOf` writes. */
-const OWN_SECRET = /^[0-9a-f]{64}$/;
-
-/**
- * The secret of a data directory, made at its first use and durable before anything is sealed with it. Throws when
- * the file holds anything else: sealing with a secret that was cut short would be sealing with none.
- */
-export async function secretOf(data: string): Promise<string> {
-  const file = join(data, 'secret');
-  const secret = (await readIfThere(file)) ?? (await makeSecret(data, file));
-  if (!OWN_SECRET.test(secret)) {
-    throw new Error(`${file} is damaged: put it back from a backup, or remove it and lose what was sealed with it`);
-  }
-  return secret;
-}
-
-async function readIfThere(file: string): Promise<string | undefined> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
-/** Under its name only when it is whole; the directory belongs to this process alone. */
-async function makeSecret(data: string, file: string): Promise<string> {
-  const secret = randomBytes(OWN_BYTES).toString('hex');
-  const draft = `${file}.new`;
-  await writeFile(draft, secret, { mode: 0o600, flush: true });
-  await rename(draft, file);
-  const directory = await open(data, 'r');
-  await directory.sync();
-  await directory.close();
-  return secret;
+/** The secret of a data directory that was given none: sealing with one that was cut short would be sealing with none. */
+export function secretOf(data: string): Promise<string> {
+  return ownSecret(data, 'secret', 'lose what was sealed with it');
 }
 
 function decrypt(key: Key, bytes: Buffer, context: Buffer): string | undefined {

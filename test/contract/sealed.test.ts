@@ -149,6 +149,7 @@ describe('encrypted reasoning', () => {
 
   test('a damaged file with the secret stops the start, and names it', async () => {
     const data = await temporaryDirectory();
+    await (await startHolt({ data })).stop();
     for (const damaged of ['', 'abc']) {
       await writeFile(join(data, 'secret'), damaged);
       await assert.rejects(startHolt({ data }), /secret is damaged/);

@@ -36,6 +36,10 @@ const PINNED: Record<string, [status: number, type: string, code: string | null]
   encrypted_content_of_stored: [400, 'invalid_request_error', null],
   cancel_synchronous: [400, 'invalid_request_error', null],
   item_not_found: [400, 'invalid_request_error', 'invalid_value'],
+  missing_admin_key: [401, 'invalid_request_error', null],
+  invalid_admin_key: [401, 'invalid_request_error', 'invalid_admin_key'],
+  backup_running: [409, 'invalid_request_error', 'backup_running'],
+  backup_failed: [500, 'server_error', 'backup_failed'],
   webhook_endpoint_not_found: [404, 'invalid_request_error', null],
   webhook_delivery_not_found: [404, 'invalid_request_error', null],
   webhook_endpoint_unreachable: [400, 'invalid_request_error', 'webhook_endpoint_unreachable'],
@@ -97,7 +101,8 @@ test('the messages that clients match are those of the contract', () => {
 });
 
 test('no row for a permanent condition has a status that the official clients retry', () => {
-  const passing = /request_timeout|queue_full|no_free_slot|upstream_|server_error|store_unavailable|shutting_down/;
+  const passing =
+    /request_timeout|backup_|queue_full|no_free_slot|upstream_|server_error|store_unavailable|shutting_down/;
   for (const [name, row] of Object.entries(ERRORS)) {
     if (!passing.test(name)) assert.ok(![408, 409, 429].includes(row.status) && row.status < 500, name);
   }
@@ -108,6 +113,8 @@ const RETRIED: Record<string, boolean | undefined> = {
   // Its status is not one that clients retry by themselves, and its message asks for it.
   conversation_locked: true,
   request_timeout: true,
+  backup_running: true,
+  backup_failed: false,
   queue_full: true,
   no_free_slot: true,
   upstream_rate_limited: true,

@@ -170,7 +170,7 @@ describe('keys and rows', () => {
   test('who dies after the key and before the row leaves a response that is gone', () => {
     withDirectory((directory) => {
       const file = join(directory, 'holt.db');
-      const engine = new Engine(file);
+      const engine = new Engine(file, false);
       run(engine, creating('resp_1'), ending(1));
       engine.close();
       const db = new Database(file);
@@ -178,7 +178,7 @@ describe('keys and rows', () => {
       db.bodies.destroy([1]);
       db.close();
 
-      const next = new Engine(file);
+      const next = new Engine(file, false);
       assert.deepEqual(run(next, { verb: 'find', args: ['default', 'resp_1', NOW] }), [undefined]);
       run(next, { verb: 'sweep', args: [NOW + 10, NOW + 5, 10] });
       next.close();
@@ -190,7 +190,7 @@ describe('keys and rows', () => {
 
   test('a group that is undone leaves its neighbours their keys', () => {
     withDirectory((directory) => {
-      const engine = new Engine(join(directory, 'holt.db'));
+      const engine = new Engine(join(directory, 'holt.db'), false);
       const [first, twice, other] = run(engine, creating('resp_1'), creating('resp_1'), creating('resp_2'));
       assert.deepEqual(first, { outcome: 'created', no: 1 });
       assert.match(String(twice), /UNIQUE/);
@@ -205,7 +205,7 @@ describe('keys and rows', () => {
 
   test('the window begins with the end, and the sweep takes the key with it', () => {
     withDirectory((directory) => {
-      const engine = new Engine(join(directory, 'holt.db'));
+      const engine = new Engine(join(directory, 'holt.db'), false);
       run(engine, creating('resp_1'), creating('resp_2'), creating('resp_3', false));
       run(engine, ending(1), ending(3));
       const find = (id: string, now: number): boolean =>

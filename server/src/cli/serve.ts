@@ -4,7 +4,7 @@ import { StopOverdue, start } from '../main.ts';
 import type { Overrides } from '../main.ts';
 
 /** `holt serve`: runs until SIGTERM or SIGINT, then stops gracefully; a second signal ends it at once. */
-export async function serve(overrides: Overrides = {}): Promise<void> {
+export async function serve(overrides: Overrides = {}): Promise<number> {
   const config = loadProcessConfig();
   const holt = await start(config, overrides);
   console.log(greeting(config, holt.url));
@@ -27,6 +27,7 @@ export async function serve(overrides: Overrides = {}): Promise<void> {
     process.on('SIGTERM', stop);
     process.on('SIGINT', stop);
   });
+  return 0;
 }
 
 function greeting(config: Config, url: string): string {

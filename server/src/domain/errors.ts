@@ -33,6 +33,20 @@ export const ERRORS = {
     message:
       "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
   },
+  missing_admin_key: {
+    status: 401,
+    type: invalid,
+    code: null,
+    message:
+      "This is for whoever runs the server, and you didn't provide its admin key. Send it in an Authorization header using Bearer auth: HOLT_ADMIN_KEY, or what admin.key in the data directory holds.",
+  },
+  invalid_admin_key: {
+    status: 401,
+    type: invalid,
+    code: 'invalid_admin_key',
+    message:
+      'Incorrect admin key provided: {mask}. It is HOLT_ADMIN_KEY, or what admin.key in the data directory holds; an API key is none.',
+  },
   foreign_origin: {
     status: 403,
     type: invalid,
@@ -296,6 +310,20 @@ export const ERRORS = {
     type: invalid,
     code: 'webhook_endpoint_disabled',
     message: 'Nothing is sent to this webhook endpoint, because {reason}. An update enables it again.',
+  },
+  backup_running: {
+    status: 409,
+    type: invalid,
+    code: 'backup_running',
+    retry: true,
+    message: 'Another backup is being made. Please try again when it is complete.',
+  },
+  backup_failed: {
+    status: 500,
+    type: 'server_error',
+    code: 'backup_failed',
+    retry: false,
+    message: 'The backup could not be made, and nothing is left of it: {reason}',
   },
   item_not_found: {
     status: 400,

@@ -2,7 +2,7 @@ import Fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError, apiError } from '../domain/errors.ts';
 import { withAllowedMethods } from './allowed-methods.ts';
-import { makeAuthenticate } from './authenticate.ts';
+import { makeAuthenticate, makeAuthenticateAdmin } from './authenticate.ts';
 import { makeCompress } from './compress.ts';
 import { OPENAI_VERSION, cutWhenStalled, limitConnections, refuseSocket, serverOptions } from './connections.ts';
 import { addCorsHeaders, answerPreflight } from './cors.ts';
@@ -12,6 +12,7 @@ import { UNKNOWN_ROUTE } from './unknown-route.ts';
 import { parseJson } from './parse-body.ts';
 import { sendError, toApiErrorAt } from './render-error.ts';
 import { stampDuration } from './request.ts';
+import { adminRoutes } from './routes/admin.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { modelRoutes } from './routes/models.ts';
@@ -63,6 +64,7 @@ export function makeApp(deps: AppDeps): FastifyInstance {
   });
   limitConnections(app.server, deps.connections, deps.clock, deps.log);
   const authenticate = makeAuthenticate(deps.apiKey, deps.cors);
+  const authenticateAdmin = makeAuthenticateAdmin(deps.admin.key);
   app.decorateRequest('startedAt', 0);
   app.decorateRequest('projectId', '');
   app.decorateRequest('requestId', '');
@@ -95,7 +97,8 @@ export function makeApp(deps: AppDeps): FastifyInstance {
           reason: 'must be at most 512 ASCII characters',
         });
       }
-      request.projectId = authenticate(request.headers);
+      if (isForAdmin(request)) authenticateAdmin(request.headers);
+      else request.projectId = authenticate(request.headers);
       done();
     } catch (error) {
       done(error as Error); // an ApiError
@@ -122,8 +125,14 @@ export function makeApp(deps: AppDeps): FastifyInstance {
     conversationRoutes(app, deps);
     endResponseRoutes(app, deps);
     webhookEndpointRoutes(app, deps);
+    adminRoutes(app, deps);
   });
   return app;
+}
+
+/** By the route as it was found, since a URL can be spelled in many ways; by the URL where there is no route. */
+function isForAdmin({ routeOptions, url }: FastifyRequest): boolean {
+  return (routeOptions.url ?? url).startsWith('/admin/');
 }
 
 /** What every answer carries. */

@@ -25,11 +25,25 @@ export function makeAuthenticate(apiKey: string | undefined, cors: CorsPolicy): 
   }
   const expected = hash(apiKey);
   return (headers) => {
-    const token = /^Bearer\s+(.+)$/i.exec(headers.authorization ?? '')?.[1]?.trim();
+    const token = bearerOf(headers);
     if (token === undefined) throw apiError('missing_api_key');
     if (!timingSafeEqual(hash(token), expected)) throw apiError('invalid_api_key', { mask: mask(token) });
     return DEFAULT_PROJECT;
   };
+}
+
+/** Whoever runs the server. An API key is none here, and without one this asks all the same. */
+export function makeAuthenticateAdmin(adminKey: string): (headers: IncomingHttpHeaders) => void {
+  const expected = hash(adminKey);
+  return (headers) => {
+    const token = bearerOf(headers);
+    if (token === undefined) throw apiError('missing_admin_key');
+    if (!timingSafeEqual(hash(token), expected)) throw apiError('invalid_admin_key', { mask: mask(token) });
+  };
+}
+
+function bearerOf(headers: IncomingHttpHeaders): string | undefined {
+  return /^Bearer\s+(.+)$/i.exec(headers.authorization ?? '')?.[1]?.trim();
 }
 
 function checkLocal(headers: IncomingHttpHeaders, cors: CorsPolicy): void {

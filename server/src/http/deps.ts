@@ -1,6 +1,7 @@
 import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, Ids, Log } from '../domain/ports.ts';
 import type { ResponsesDeps } from '../responses/deps.ts';
+import type { BackupMade } from '../protocol/admin.ts';
 import type { ConnectionLimits } from './connections.ts';
 import type { CorsPolicy } from './cors.ts';
 
@@ -12,7 +13,18 @@ export type Exposition = {
   render: () => Promise<string>;
 };
 
+/** What only whoever runs the server may ask for. */
+export type Admin = {
+  key: string;
+  /**
+   * Copies the data directory into the new directory `to`, while everything goes on. Throws a row of the error table.
+   * When `signal` aborts nothing is left of the copy.
+   */
+  backup(to: string, signal: AbortSignal): Promise<BackupMade>;
+};
+
 export type AppDeps = {
+  admin: Admin;
   responses: ResponsesDeps;
   clock: Clock;
   ids: Ids;

@@ -102,8 +102,9 @@ function toApiError(issue: Issue, prefix: readonly PropertyKey[], root: unknown)
       const code = issue.params?.['code'];
       return apiError('out_of_range', { param, reason: issue.message, ...(typeof code === 'string' ? { code } : {}) });
     }
-    case 'not_multiple_of':
     case 'unrecognized_keys':
+      return apiError('unknown_parameter', { param: pathOf([...path, issue.keys[0] ?? '']) });
+    case 'not_multiple_of':
       return apiError('invalid_value', { param, reason: 'is not valid' });
   }
 }

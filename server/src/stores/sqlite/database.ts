@@ -4,10 +4,12 @@ import { DatabaseSync } from 'node:sqlite';
 import type { SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { Bodies } from './bodies.ts';
 
+import { copyDatabase } from './copy.ts';
+
 export type Row = Record<string, SQLOutputValue>;
 
 /** How long a second process waits for the directory before it gives up (design.md §8), ms. */
-const LOCK_WAIT_MS = 10_000;
+export const LOCK_WAIT_MS = 10_000;
 
 /** SQLite checkpoints after 1,000 pages of 4 kB. */
 const LOG_BYTES = 1_000 * 4_096;
@@ -32,7 +34,6 @@ export class Database {
       this.#db.exec('pragma temp_store = memory; pragma cache_size = -65536');
       this.#db.exec('begin immediate; commit');
       syncAnew(`${file}-wal`);
-      this.#fillLog();
     } catch (error) {
       this.#db.close();
       if (isLocked(error)) throw new DatabaseLocked(`${file} is in use by another process`, { cause: error });
@@ -44,7 +45,7 @@ export class Database {
    * Writes the write-ahead log once to the size at which SQLite begins to reuse it: a commit that overwrites is an
    * eighth faster than one that makes the file grow, and each first token waits for one.
    */
-  #fillLog(): void {
+  fillLog(): void {
     try {
       // Not one transaction: pages that are freed before their commit are never written.
       this.#db.exec(`
@@ -116,6 +117,11 @@ export class Database {
     if (this.#db.isTransaction) this.#db.exec('rollback');
   }
 
+  /** Makes a copy of it in `file` while it is used; see `copyDatabase`. */
+  copyTo(file: string, stopped: () => boolean): Promise<void> {
+    return copyDatabase(this.#db, file, stopped);
+  }
+
   close(): void {
     this.#statements.clear();
     this.#db.close();
@@ -166,7 +172,7 @@ export function diskFault(error: unknown): 'full' | 'failing' | undefined {
 }
 
 /** SQLITE_BUSY and SQLITE_LOCKED, with their extended forms. */
-function isLocked(error: unknown): boolean {
+export function isLocked(error: unknown): boolean {
   const code = primaryCode(error);
   return code === 5 || code === 6;
 }

@@ -12,15 +12,16 @@ import {
   listItems,
   setMetadata,
 } from './conversations.ts';
-import { Database, diskFault } from './database.ts';
+import { diskFault } from './database.ts';
+import type { Database } from './database.ts';
 import { deleteResponse, loadKeys, sweep } from './forgetting.ts';
 import { readChain, readConversation } from './history.ts';
 import { findItems } from './items.ts';
 import { listInput } from './list-input.ts';
 import { measure } from './measure.ts';
+import { openDatabase } from './open.ts';
 import { claim, fenceForCancel, handBack, listOrphans, listOwned, takeOver } from './ownership.ts';
 import { create, createEnded, find } from './responses.ts';
-import { migrate } from './schema.ts';
 import {
   createEndpoint,
   deleteEndpoint,
@@ -107,17 +108,18 @@ export class Engine {
   /** A write or a sync has failed, and the disk has not taken one since. */
   #hurt = false;
 
-  /** Opens and, if need be, makes or upgrades the database. */
-  constructor(file: string) {
-    this.#db = new Database(file);
-    this.#ballast = new Ballast(dirname(file));
-    try {
-      migrate(this.#db);
-    } catch (error) {
-      if (diskFault(error) !== 'full' || !this.#ballast.giveUp()) throw error;
-      migrate(this.#db);
-    }
+  /**
+   * Opens and, if need be, makes or upgrades the database.
+   * @param used as `openDatabase` has it
+   */
+  constructor(file: string, used: boolean) {
+    let ballast: Ballast | undefined;
+    this.#db = openDatabase(file, used, () => {
+      ballast = new Ballast(dirname(file));
+      return ballast.giveUp();
+    });
     loadKeys(this.#db);
+    this.#ballast = ballast ?? new Ballast(dirname(file));
   }
 
   /** Whether new work would be taken. */
@@ -130,6 +132,11 @@ export class Engine {
     if (commands.every(isRead)) return commands.map((command) => this.#alone(command));
     if (!this.#ballast.held) return this.#runWithoutBallast(commands);
     return this.#write(commands);
+  }
+
+  /** Groups go on meanwhile; what they commit is in the copy. */
+  copyTo(file: string, stopped: () => boolean): Promise<void> {
+    return this.#db.copyTo(file, stopped);
   }
 
   close(): void {

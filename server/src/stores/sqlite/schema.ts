@@ -141,18 +141,31 @@ const MIGRATIONS = [
 
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
-/**
- * Throws when the directory was written by a newer Holt.
- * @param target less than all of them makes the directory of an older Holt, to be upgraded by a test
- */
-export function migrate(db: Database, target = SCHEMA_VERSION): void {
+/** The directory was written by a newer Holt. */
+export class NewerSchema extends Error {}
+
+/** Throws NewerSchema. */
+export function versionOf(db: Pick<Database, 'one'>): number {
   const version = Number(db.one('pragma user_version')?.['user_version'] ?? 0);
   if (version > SCHEMA_VERSION) {
-    throw new Error(
+    throw new NewerSchema(
       `the database has schema ${version}, this version of Holt knows ${SCHEMA_VERSION}: start the version that wrote it`,
     );
   }
-  for (let next = version; next < target; next += 1) {
+  return version;
+}
+
+/** What makes an empty database one of schema `version`. */
+export function migrationsUpTo(version: number): string {
+  return MIGRATIONS.slice(0, version).join(';\n');
+}
+
+/**
+ * Throws NewerSchema. Each step is a transaction with its number, so a start that was killed goes on where it was.
+ * @param target less than all of them makes the directory of an older Holt, to be upgraded by a test
+ */
+export function migrate(db: Database, target = SCHEMA_VERSION): void {
+  for (let next = versionOf(db); next < target; next += 1) {
     db.execute(`begin immediate; ${MIGRATIONS[next] ?? ''}; pragma user_version = ${next + 1}; commit`);
   }
 }

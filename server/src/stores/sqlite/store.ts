@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { StoreClosed, StoreUnavailable } from '../../domain/ports.ts';
 import type { Append, Store } from '../../domain/ports.ts';
+import { ADVICE, DatabaseDamaged, hasCompanions, isDamageText, whatIsLost } from './damage.ts';
 import type { Command, Result, VerbName } from './engine.ts';
 import { packAppends } from './pack.ts';
 import type { FromThread, ToThread } from './thread.ts';
@@ -23,6 +24,7 @@ export class SqliteStore implements Store {
   /** As of the last group. */
   #accepts: boolean;
   #dead: Error | undefined;
+  #copy: { resolve: () => void; reject: (error: Error) => void } | undefined;
   readonly #onClosed = Promise.withResolvers<void>();
 
   private constructor(thread: Worker, accepts: boolean) {
@@ -33,6 +35,7 @@ export class SqliteStore implements Store {
         this.#accepts = message.accepts;
         this.#settle(message.results);
       }
+      if (message.kind === 'copied') this.#copied(message.error);
       if (message.kind === 'closed') this.#onClosed.resolve();
     });
     thread.on('error', (error) => {
@@ -46,12 +49,16 @@ export class SqliteStore implements Store {
 
   /**
    * Opens `<directory>/holt.db`, made if missing. Waits ten seconds for another process to let go of it, then rejects
-   * with a message that names the directory.
+   * with a message that names the directory. A database that is damaged or lost is refused and not touched.
    */
   static async open(directory: string): Promise<SqliteStore> {
-    await mkdir(directory, { recursive: true });
+    // What clients have said is nobody else's on this machine.
+    await mkdir(directory, { recursive: true, mode: 0o700 });
     const file = join(directory, 'holt.db');
-    const thread = new Worker(new URL('thread.ts', import.meta.url), { workerData: { file } });
+    const lost = await whatIsLost(directory);
+    if (lost !== undefined) throw new DatabaseDamaged(file, lost);
+    const used = await hasCompanions(directory);
+    const thread = new Worker(new URL('thread.ts', import.meta.url), { workerData: { file, used } });
     const first = await new Promise<FromThread>((resolve, reject) => {
       thread.once('message', resolve);
       thread.once('error', reject);
@@ -107,6 +114,35 @@ export class SqliteStore implements Store {
   probe: Store['probe'] = () => this.#call('probe', []);
   accepts: Store['accepts'] = () => this.#dead === undefined && this.#accepts;
 
+  /**
+   * Copies the database into `file` while verbs go on; what they commit meanwhile is in it. Resolves when it is
+   * complete and synced; rejects when it is not, as when `signal` aborts or the store is closed. One copy at a time.
+   */
+  async copyTo(file: string, signal: AbortSignal): Promise<void> {
+    if (this.#dead !== undefined) throw new StoreClosed('the store is closed', { cause: this.#dead });
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    if (this.#copy !== undefined) throw new Error('a copy is under way');
+    this.#copy = { resolve, reject };
+    const stop = (): void => {
+      this.#post({ kind: 'stop_copy' });
+    };
+    this.#post({ kind: 'copy', file });
+    signal.addEventListener('abort', stop);
+    if (signal.aborted) stop();
+    try {
+      await promise;
+    } finally {
+      signal.removeEventListener('abort', stop);
+    }
+  }
+
+  #copied(error: string | undefined): void {
+    const copy = this.#copy;
+    this.#copy = undefined;
+    if (error === undefined) copy?.resolve();
+    else copy?.reject(new Error(error));
+  }
+
   async close(): Promise<void> {
     if (this.#dead === undefined) this.#post({ kind: 'close' });
     await this.#onClosed.promise;
@@ -144,7 +180,7 @@ export class SqliteStore implements Store {
     for (const [index, call] of settled.entries()) {
       const result = results[index] ?? { error: 'the store thread gave no result' };
       if ('value' in result) call.resolve(result.value);
-      else call.reject(new StoreUnavailable(`${call.command.verb}: ${result.error}`));
+      else call.reject(new StoreUnavailable(`${call.command.verb}: ${withAdvice(result.error)}`));
     }
   }
 
@@ -154,9 +190,15 @@ export class SqliteStore implements Store {
     this.#underWay = [];
     this.#waiting = [];
     for (const call of lost) call.reject(new StoreClosed('the store is closed', { cause: error }));
+    this.#copied('the store is closed');
   }
 
   #post(message: ToThread): void {
     this.#thread.postMessage(message);
   }
+}
+
+/** What the thread says of a page that is damaged comes with what to do about it. */
+function withAdvice(error: string): string {
+  return isDamageText(error) ? `${error}. ${ADVICE}` : error;
 }

@@ -1,0 +1,45 @@
+import { statSync } from 'node:fs';
+import { DatabaseDamaged, isDamage, recognize } from './damage.ts';
+import { Database, LOCK_WAIT_MS, diskFault } from './database.ts';
+import { ReadOnlyDatabase } from './read-only.ts';
+import { migrate } from './schema.ts';
+
+/**
+ * Opens the database for serving, made or upgraded if need be. Throws DatabaseLocked, DatabaseDamaged, or what is wrong
+ * in other words.
+ * @param used as `recognize` has it
+ * @param giveRoom called when the disk is too full to upgrade: true when there is more room now
+ */
+export function openDatabase(file: string, used: boolean, giveRoom: () => boolean): Database {
+  let db: Database | undefined;
+  try {
+    if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) > 0) lookAt(file, used);
+    db = new Database(file);
+    upgrade(db, giveRoom);
+    db.fillLog();
+    return db;
+  } catch (error) {
+    db?.close();
+    if (!isDamage(error)) throw error;
+    throw new DatabaseDamaged(file, `is damaged (${error instanceof Error ? error.message : ''})`, { cause: error });
+  }
+}
+
+function upgrade(db: Database, giveRoom: () => boolean): void {
+  try {
+    migrate(db);
+  } catch (error) {
+    if (diskFault(error) !== 'full' || !giveRoom()) throw error;
+    migrate(db);
+  }
+}
+
+/** Only to be read, since to close a database that could be written is to write what its log holds into it. */
+function lookAt(file: string, used: boolean): void {
+  const db = new ReadOnlyDatabase(file, LOCK_WAIT_MS);
+  try {
+    recognize(db, file, used);
+  } finally {
+    db.close();
+  }
+}
