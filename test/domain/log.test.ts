@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { Assembler } from '../../server/src/domain/assembler.ts';
 import { decodeEvents, encodeEvents, mergeBodies } from '../../server/src/domain/chunk-codec.ts';
 import { Fold, fold } from '../../server/src/domain/fold.ts';
+import { foldLog } from '../../server/src/domain/read-log.ts';
 import { isEnded } from '../../server/src/domain/status.ts';
 import type { UpstreamEvent } from '../../server/src/domain/upstream-event.ts';
 import type { ResponseEvent } from '../../server/src/protocol/events.ts';
@@ -194,4 +195,27 @@ test('a long text costs a few bytes an event and a long list of done events next
   const { log, fold: final } = runLog(events, 'stop');
   const body = encodeEvents(log, final.response);
   assert.ok(body.length < 10_000 * 8 + 2_000, `${body.length} bytes`);
+});
+
+test('a log that is compacted between two pages is folded all the same', async () => {
+  const { log, fold: final } = runLog(
+    [
+      { type: 'text', delta: 'otters ' },
+      { type: 'text', delta: 'hold hands' },
+    ],
+    'stop',
+  );
+  const halfway = new Fold();
+  const first = log.slice(0, 5);
+  for (const event of first) halfway.apply(event);
+  const chunk = { firstSequence: 0, count: first.length, body: encodeEvents(first, halfway.response) };
+  const whole = { firstSequence: 0, count: log.length, body: encodeEvents(log, final.response) };
+  let reads = 0;
+  const read = () => {
+    reads += 1;
+    return Promise.resolve(reads === 1 ? { chunks: [chunk], closed: false } : { chunks: [whole], closed: true });
+  };
+  const folded = await foldLog({ read }, 1);
+  assert.deepEqual(folded.response, final.response);
+  assert.ok(folded.ended);
 });

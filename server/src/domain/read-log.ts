@@ -27,10 +27,16 @@ export function decodePage(page: ChunkPage, after: number, dictionary: () => Res
 
 /** The state that the log of a response says, from its beginning. */
 export async function foldLog(store: Pick<Store, 'read'>, no: number): Promise<Fold> {
-  const folded = new Fold();
+  let folded = new Fold();
   for (;;) {
     const page = await store.read(no, folded.nextSequence - 1, PAGE_BYTES);
-    if (page.chunks.length === 0) return folded;
+    const [first] = page.chunks;
+    if (first === undefined) return folded;
+    if (first.firstSequence < folded.nextSequence) {
+      // It was compacted since the last page: what is folded is in this chunk again.
+      folded = new Fold();
+      if (first.firstSequence > 0) continue;
+    }
     for (const chunk of page.chunks) {
       for (const event of decodeEvents(chunk.body, chunk.firstSequence, () => folded.response)) folded.apply(event);
     }

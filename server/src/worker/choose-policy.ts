@@ -36,7 +36,8 @@ export function choosePolicy(
   if (orphan.cancelRequestedAt !== null) return { policy: 'cancel' };
   const { output } = log.response;
   const shown = output.length > 0;
-  if (orphan.attempt > maxAttempts) return { policy: 'fail', message: TRIED_TOO_OFTEN };
+  if (orphan.attempt > maxAttempts)
+    return { policy: 'fail', message: shown && onCrash === 'fail' ? INTERRUPTED : TRIED_TOO_OFTEN };
   if (!shown && orphan.upstream === undefined) return { policy: 'rerun' };
   if (orphan.upstream !== undefined && provider?.reattach !== undefined) {
     return { policy: 'reattach', place: orphan.upstream };
