@@ -30,6 +30,11 @@ async function oldDirectory(version: number): Promise<string> {
       Buffer.from(JSON.stringify({ body: { input: '' }, upstreamModel: 'otter', inputItems: [item('in')] })),
       Buffer.from(JSON.stringify({ id, object: 'response', status: 'completed', output: [item('out')] })),
     );
+    // The fourth schema indexed items itself; from before it they are indexed by the upgrade.
+    if (version < 4) continue;
+    for (const [side, name] of ['in', 'out'].entries()) {
+      old.run('insert into response_item values (?, ?, ?)', `msg_${name}${index}`, index + 1, side);
+    }
   }
   old.close();
   return data;

@@ -22,6 +22,7 @@ export const COMMAND_HELP: Record<Command, string> = {
   --port PORT        8484
   --data DIR         ./data; one server for each
   --config FILE      ./holt.yaml if it is there
+  --retention MODE   what becomes of what clients say: standard, modified_abuse_monitoring, zero_data_retention
   --upstream URL     a Chat Completions endpoint that answers every model name
   --compat MODE      strict, or lenient
   --log-level LEVEL  debug, info, warn, error or silent

@@ -14,7 +14,7 @@ import {
 } from './conversations.ts';
 import { diskFault } from './database.ts';
 import type { Database } from './database.ts';
-import { deleteResponse, loadKeys, sweep } from './forgetting.ts';
+import { deleteResponse, sweep } from './forgetting.ts';
 import { readChain, readConversation } from './history.ts';
 import { findItems } from './items.ts';
 import { listInput } from './list-input.ts';
@@ -118,7 +118,6 @@ export class Engine {
       ballast = new Ballast(dirname(file));
       return ballast.giveUp();
     });
-    loadKeys(this.#db);
     this.#ballast = ballast ?? new Ballast(dirname(file));
   }
 

@@ -98,12 +98,19 @@ function count(db: ReadOnlyDatabase, schema: number): Inspection['counts'] {
     [2, 'items in them', 'conversation_item'],
     [3, 'webhook endpoints', 'webhook_endpoint'],
     [3, 'deliveries', 'webhook_delivery'],
-    [5, 'sealed responses, whose content was not looked into', 'response where zdr_slot is not null'],
+    [5, SEALED, 'response where zdr_slot is not null'],
   ];
   return queries
     .filter(([since]) => since <= schema)
-    .map(([, name, from]) => [name, Number(db.one(`select count(*) as count from ${from}`)?.['count'])]);
+    .map(([, name, from]): [string, number] => [
+      name,
+      Number(db.one(`select count(*) as count from ${from}`)?.['count']),
+    ])
+    .filter(([name, found]) => found > 0 || name !== SEALED);
 }
+
+/** Said only if there are any. */
+const SEALED = 'sealed responses, whose content was not looked into';
 
 const ENDED: readonly unknown[] = ['completed', 'failed', 'incomplete', 'cancelled'];
 

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { DatabaseDamaged, isDamage, recognize } from './damage.ts';
 import { Database, LOCK_WAIT_MS, diskFault } from './database.ts';
+import { loadKeys } from './forgetting.ts';
 import { ReadOnlyDatabase } from './read-only.ts';
 import { migrate } from './schema.ts';
 
@@ -17,6 +18,7 @@ export function openDatabase(file: string, used: boolean, giveRoom: () => boolea
     db = new Database(file);
     upgrade(db, giveRoom);
     db.fillLog();
+    loadKeys(db);
     return db;
   } catch (error) {
     db?.close();
