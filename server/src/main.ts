@@ -178,6 +178,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
     await worker.stop();
     await webhooks.stop();
     await app.close();
+    await worker.handBack();
     await Promise.all([...providers.values()].map((provider) => provider.close()));
     await store.close();
   }

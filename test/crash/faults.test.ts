@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import test from 'node:test';
 import { StoreUnavailable } from '../../server/src/domain/ports.ts';
 import type { Log, Store } from '../../server/src/domain/ports.ts';
+import { SqliteStore } from '../../server/src/stores/sqlite/store.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FakeClock } from '../support/clock.ts';
 import { startHolt, temporaryDirectory } from '../support/holt.ts';
@@ -135,6 +136,45 @@ test("a create whose answer is late is nobody else's to run", async () => {
   await clock.waitForTimer(100);
   clock.advance(100);
   await stopped;
+});
+
+test('what is claimed while the server begins to stop is handed back, and no try of it is counted', async () => {
+  const data = await temporaryDirectory();
+  const looked = Promise.withResolvers<void>();
+  const look = Promise.withResolvers<void>();
+  let second = '';
+  const holt = await startHolt({
+    data,
+    configure: (config) => (config.worker.concurrency = 1),
+    overrides: {
+      wrapStore: (store) =>
+        Object.assign(Object.create(store) as Store, {
+          find: async (...args: Parameters<Store['find']>) => {
+            if (args[1] === second) {
+              looked.resolve();
+              await look.promise;
+            }
+            return store.find(...args);
+          },
+          close: () => store.close(),
+        }),
+    },
+  });
+  const body = { model: 'otter', input: 'x', background: true, metadata: SLOW };
+  const first = await holt.client.responses.create(body);
+  const queued = await holt.client.responses.create(body);
+  second = queued.id;
+  await holt.client.responses.cancel(first.id);
+  await looked.promise;
+  const stopped = holt.stop();
+  look.resolve();
+  await stopped;
+  const store = await SqliteStore.open(data);
+  const row = await store.find('default', second, Date.now());
+  await store.close();
+  assert.equal(row?.workerId, null);
+  assert.equal(row.attempt, 0);
+  await rm(data, { recursive: true });
 });
 
 test('a damaged log is named and left alone; the others are recovered', async () => {

@@ -78,7 +78,8 @@ function checkNoTextLeft(data: string, marks: readonly string[], races: number):
         'select length(request) + ifnull(length(snapshot), 0) + ifnull(length(history), 0) as left from response',
       )
       .all();
-    assert.equal(rows.length, races);
+    // Tombstones are purged two lease periods later: of a long run the first are gone.
+    assert.ok(rows.length > 0 && rows.length <= races, `${rows.length} rows`);
     assert.ok(
       rows.every(({ left }) => left === 0),
       'a deleted row is empty',

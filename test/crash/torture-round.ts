@@ -182,10 +182,10 @@ class TortureRound {
     this.#ended(exit, victim, stopped);
   }
 
-  /** It ended by what was sent to it, and by nothing else. */
+  /** It ended by what was sent to it, and by nothing else. Before it serves, SIGTERM kills as SIGKILL does. */
   #ended({ code, signal }: Exit, victim: Victim, stopped: readonly Stop['signal'][]): void {
     this.#ends += 1;
-    if (signal === 'SIGKILL') this.#kills += 1;
+    if (signal !== null) this.#kills += 1;
     const expected =
       (signal === 'SIGKILL' && stopped.includes('SIGKILL')) ||
       (signal === 'SIGTERM' && stopped.includes('SIGTERM')) ||

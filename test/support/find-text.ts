@@ -39,7 +39,7 @@ export class TextFinder {
     return readdirSync(directory, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name))
-      .flatMap((file) => this.inBytes(readFileSync(file), file));
+      .flatMap((file) => this.inBytes(readIfThere(file), file));
   }
 
   #add(text: string, encoding: string, bytes: Buffer): void {
@@ -48,6 +48,16 @@ export class TextFinder {
       this.#windows.set(piece, { text, encoding, piece });
       this.#heads[headAt(bytes, at)] = 1;
     }
+  }
+}
+
+/** A server may remove a file between the listing and the reading: then nothing is left in it. */
+function readIfThere(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return Buffer.alloc(0);
+    throw error;
   }
 }
 

@@ -7,8 +7,7 @@ import type { Overrides } from '../main.ts';
 export async function serve(overrides: Overrides = {}): Promise<number> {
   const config = loadProcessConfig();
   const holt = await start(config, overrides);
-  console.log(greeting(config, holt.url));
-  await new Promise<void>((resolve, reject) => {
+  const stopped = new Promise<void>((resolve, reject) => {
     let stopping = false;
     const stop = (): void => {
       if (stopping) process.exit(1);
@@ -27,6 +26,9 @@ export async function serve(overrides: Overrides = {}): Promise<number> {
     process.on('SIGTERM', stop);
     process.on('SIGINT', stop);
   });
+  // Only now: whoever reads that it serves may stop it at once.
+  console.log(greeting(config, holt.url));
+  await stopped;
   return 0;
 }
 

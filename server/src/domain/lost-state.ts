@@ -1,5 +1,5 @@
-import type { Response } from '../protocol/response.ts';
 import { Fold } from './fold.ts';
+import { initialResponse } from './initial-response.ts';
 import type { OwnedResponse } from './ports.ts';
 
 /**
@@ -7,44 +7,10 @@ import type { OwnedResponse } from './ports.ts';
  * it can be ended. What it was asked is not known any more.
  */
 export function lostState({ id, createdAt, model, background, tail }: OwnedResponse): Fold {
-  const response: Response = {
-    id,
-    object: 'response',
-    created_at: Math.floor(createdAt / 1000),
-    status: 'in_progress',
-    background,
-    completed_at: null,
-    error: null,
-    frequency_penalty: 0,
-    incomplete_details: null,
-    instructions: null,
-    max_output_tokens: null,
-    max_tool_calls: null,
-    model,
-    moderation: null,
-    output: [],
-    parallel_tool_calls: true,
-    presence_penalty: 0,
-    previous_response_id: null,
-    prompt_cache_key: null,
-    prompt_cache_retention: null,
-    reasoning: { effort: null, summary: null },
-    safety_identifier: null,
-    service_tier: 'auto',
-    store: false,
-    temperature: 1,
-    text: { format: { type: 'text' }, verbosity: 'medium' },
-    tool_choice: 'auto',
-    tools: [],
-    top_logprobs: 0,
-    top_p: 1,
-    truncation: 'disabled',
-    usage: null,
-    user: null,
-    metadata: {},
-  };
+  const nothing = { previousResponseId: null, conversation: null };
+  const asked = initialResponse(id, createdAt, { background, store: false }, model, nothing);
   const state = new Fold();
-  state.apply({ type: 'response.created', sequence_number: 0, response });
+  state.apply({ type: 'response.created', sequence_number: 0, response: { ...asked, status: 'in_progress' } });
   state.nextSequence = tail.nextSequence;
   return state;
 }

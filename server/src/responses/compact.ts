@@ -6,7 +6,7 @@ import type { InputItem } from '../protocol/items.ts';
 import type { Response, Usage } from '../protocol/response.ts';
 import type { ResponsesDeps } from './deps.ts';
 import { expandInput } from './expand-input.ts';
-import { initialResponse } from './initial-response.ts';
+import { initialResponse } from '../domain/initial-response.ts';
 import { openTurn, readHistory } from './read-history.ts';
 import { reserveSlot } from './reserve-slot.ts';
 

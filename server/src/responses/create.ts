@@ -11,7 +11,7 @@ import type { Response } from '../protocol/response.ts';
 import { checkRequest } from './check-request.ts';
 import type { ResponsesDeps } from './deps.ts';
 import { expandInput } from './expand-input.ts';
-import { initialResponse } from './initial-response.ts';
+import { initialResponse } from '../domain/initial-response.ts';
 import { openTurn, readHistory } from './read-history.ts';
 import type { History } from './read-history.ts';
 import { QUEUE_RETRY_SECONDS, reserveSlot } from './reserve-slot.ts';

@@ -5,8 +5,12 @@ import type { ResponsesDeps } from './deps.ts';
 import { snapshotOf } from './snapshot.ts';
 import type { Snapshot } from './snapshot.ts';
 import { tail } from './tail.ts';
+import { Turns } from './turns.ts';
 
 /** `GET /v1/responses/{id}`: what is committed, as JSON or as a stream from a cursor. */
+
+/** A row comes with its snapshot, up to some MB: a thousand readers at once must not hold a thousand of them. */
+const rowReads = new Turns(16);
 
 export async function retrieveResponse(deps: ResponsesDeps, projectId: string, id: string): Promise<Snapshot> {
   // A poll of what runs here is answered from memory, so that it does not queue behind commits.
@@ -26,13 +30,14 @@ export async function resumeResponse(
   after: number,
   signal: AbortSignal,
 ): Promise<AsyncIterable<readonly ResponseEvent[]>> {
-  const row = await findResponse(deps, projectId, id);
+  const { no, ...row } = await rowReads.take(() => findResponse(deps, projectId, id));
   if (!row.background) throw apiError('not_streamable_foreground');
   if (!row.stream) throw apiError('not_streamable');
   if (row.logExpiresAt !== null && row.logExpiresAt <= deps.clock.now()) {
     throw apiError('stream_expired', { minutes: Math.round(deps.settings.logRetentionMs / 6_000) / 10 });
   }
-  return tail(deps, row, after, signal);
+  // Not the row, which holds a snapshot that may be large: a stream lasts as long as its reader likes.
+  return tail(deps, { no, id, projectId }, after, signal);
 }
 
 export async function findResponse(

@@ -49,19 +49,28 @@ export async function recoverOrphans(deps: Deps, owner: Owner): Promise<void> {
  * lost made it. Returns how many there were.
  */
 export async function handBackStrays(deps: Deps, owner: Owner): Promise<number> {
-  const strays: number[] = [];
+  const count = await handBackOwned(deps.store, owner.workerId, (no, id) => owner.looksAfter(no, id));
+  if (count > 0) deps.log.warn({ count }, 'found responses of this worker that do not run');
+  return count;
+}
+
+/** Gives back what carries the worker's id, but for what `keeps` says. Returns how many there were. */
+export async function handBackOwned(
+  store: Pick<Store, 'listOwned' | 'handBack'>,
+  workerId: string,
+  keeps: (no: number, id: string) => boolean,
+): Promise<number> {
+  const nos: number[] = [];
   for (let afterNo = 0; ;) {
-    const rows = await deps.store.listOwned(owner.workerId, afterNo, ROW_PAGE);
+    const rows = await store.listOwned(workerId, afterNo, ROW_PAGE);
     for (const { no, id } of rows) {
       afterNo = no;
-      if (!owner.looksAfter(no, id)) strays.push(no);
+      if (!keeps(no, id)) nos.push(no);
     }
     if (rows.length < ROW_PAGE) break;
   }
-  if (strays.length === 0) return 0;
-  deps.log.warn({ count: strays.length }, 'found responses of this worker that do not run');
-  await deps.store.handBack(owner.workerId, strays);
-  return strays.length;
+  if (nos.length > 0) await store.handBack(workerId, nos);
+  return nos.length;
 }
 
 /** A log that can't be read must not keep the others from being recovered. */

@@ -31,7 +31,7 @@ import { Background } from './background.ts';
 import type { CrashSettings, Resumption } from './choose-policy.ts';
 import { closeLog } from './close-log.ts';
 import { Foreground } from './foreground.ts';
-import { handBackStrays, recoverOrphans } from './recover.ts';
+import { handBackOwned, handBackStrays, recoverOrphans } from './recover.ts';
 import type { Owner } from './recover.ts';
 import { Slots } from './slots.ts';
 import { waitMs } from '../domain/wait.ts';
@@ -147,10 +147,8 @@ export class Worker implements Runs {
     created.then(
       (no) => {
         this.#starting.delete(spec.id);
-        if (early === undefined && this.stopping) {
-          slot.release();
-          this.#track(this.#deps.store.handBack(this.workerId, [no]), spec.id);
-        } else (early ?? register()).created(no);
+        if (early === undefined && this.stopping) slot.release();
+        else (early ?? register()).created(no);
       },
       () => {
         this.#starting.delete(spec.id);
@@ -245,7 +243,7 @@ export class Worker implements Runs {
     this.#stop.abort();
   }
 
-  /** Takes no new work, lets running responses end for `drainMs`, hands the rest back. */
+  /** Takes no new work, lets running responses end for `drainMs`, aborts the rest. To be followed by `handBack`. */
   async stop(): Promise<void> {
     this.takeNoMore();
     const runs = [...this.#runs.values()];
@@ -257,15 +255,20 @@ export class Worker implements Runs {
     await Promise.race([ended, waitMs(this.#deps.clock, this.#settings.drainMs, drained.signal)]);
     drained.abort();
     for (const run of this.#foreground) run.abort(apiError('shutting_down'));
-    const left = [...this.#runs.values()];
-    for (const run of left) run.abort();
+    for (const run of this.#runs.values()) run.abort();
     this.#appender.giveUp();
     await this.#appender.idle();
+    await this.#claiming;
     await Promise.all(this.#tasks);
-    const nos = left.flatMap(({ log }) => (log.no === undefined ? [] : [log.no]));
-    if (nos.length === 0) return;
+  }
+
+  /**
+   * Gives back all that is left, whoever was about to run it; no try of it is counted. Once nobody can ask for anything
+   * any more: a create that was under way has made its row by then.
+   */
+  async handBack(): Promise<void> {
     try {
-      await this.#deps.store.handBack(this.workerId, nos);
+      await handBackOwned(this.#deps.store, this.workerId, () => false);
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
       this.#deps.log.error({ err: error }, 'what ran could not be handed back; the next start takes it over');
@@ -351,7 +354,7 @@ export class Worker implements Runs {
       const begun = await foldLog(this.#deps.store, owned.no);
       // Who cancelled or deleted it meanwhile found nothing here to abort; whoever does from now on will.
       const row = await this.#deps.store.find(projectId, id, this.#deps.clock.now());
-      if (row?.epoch !== tail.epoch) {
+      if (row?.epoch !== tail.epoch || this.stopping) {
         slot.release();
         return;
       }
@@ -378,9 +381,8 @@ export class Worker implements Runs {
       while (slot === undefined) slot = await this.#slots.take(60_000, this.#stop.signal);
       await this.#runOwned(orphan, slot, resumption);
     } catch (error) {
-      if (!this.#stop.signal.aborted) {
-        this.#deps.log.error({ err: error, response_id: orphan.id }, 'a recovered response could not be started');
-      }
+      if (this.stopping) return;
+      this.#deps.log.error({ err: error, response_id: orphan.id }, 'a recovered response could not be started');
       await this.#deps.store.handBack(this.workerId, [orphan.no]).catch((cause: unknown) => {
         if (!(cause instanceof StoreUnavailable)) throw cause;
       });

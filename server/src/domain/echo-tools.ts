@@ -1,5 +1,5 @@
 import type { EchoedCustomTool, EchoedFunctionTool, EchoedTool } from '../protocol/response.ts';
-import { isServed } from '../domain/tools.ts';
+import { isServed } from './tools.ts';
 import type { CustomTool, FunctionTool, Tool } from '../protocol/tools.ts';
 
 /** Tools as a Response shows them, with the defaults that count. */

@@ -1,7 +1,6 @@
 import type { CreateResponseBody, TextFormat } from '../protocol/create-response.ts';
 import type { Response } from '../protocol/response.ts';
 import { echoTools } from './echo-tools.ts';
-import type { History } from './read-history.ts';
 
 /** The snapshot of `response.created`: every field of the wire, with what was asked for or its default (contract.md §2). */
 export function initialResponse(
@@ -9,7 +8,7 @@ export function initialResponse(
   createdAt: number,
   body: CreateResponseBody,
   model: string,
-  history: Pick<History, 'previousResponseId' | 'conversation'>,
+  history: { previousResponseId: string | null; conversation: { id: string } | null },
 ): Response {
   const background = body.background ?? false;
   return {
