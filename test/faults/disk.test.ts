@@ -189,6 +189,8 @@ test('what a start replays is on the disk before anything is built on it, though
   await using disk = await Disk.make(t);
   if (disk === undefined) return;
   await disk.start();
+  // The first commit after a start syncs the head of the log before it writes the rest.
+  await createAndEnd(disk.url);
   disk.set(FAULTS['an error of every sync']);
   await assertRefused(`${disk.url}/v1/responses`, request(SHORT));
   // No power cut: what could not be synced is still in the memory of the kernel, and the next process reads it there.
@@ -197,7 +199,7 @@ test('what a start replays is on the disk before anything is built on it, though
   await assert.rejects(disk.start(), /exited/);
   await disk.loseUnsynced();
   const database = new DatabaseSync(join(disk.data, 'holt.db'));
-  assert.equal(database.prepare('select count(*) as count from response').get()?.['count'], 1);
+  assert.equal(database.prepare('select count(*) as count from response').get()?.['count'], 2);
   assert.equal(database.prepare('pragma integrity_check').get()?.['integrity_check'], 'ok');
   database.close();
 });

@@ -272,7 +272,12 @@ int ftruncate(int fd, off_t size) {
   if (control->write_errno != 0) return refuse(control->write_errno);
   pthread_mutex_lock(&lock);
   struct stat before;
-  int result = fstat(fd, &before) == 0 ? real_ftruncate(fd, size) : -1;
+  int result = fstat(fd, &before);
+  if (result == 0 && control->room >= 0 && size - before.st_size > control->room) {
+    pthread_mutex_unlock(&lock);
+    return refuse(ENOSPC);
+  }
+  if (result == 0) result = real_ftruncate(fd, size);
   if (result == 0) record(file, size, NULL, 0);
   if (result == 0 && control->room >= 0) control->room += before.st_size - size;
   pthread_mutex_unlock(&lock);

@@ -36,12 +36,18 @@ function upgrade(db: Database, giveRoom: () => boolean): void {
   }
 }
 
-/** Only to be read, since to close a database that could be written is to write what its log holds into it. */
+/**
+ * Only to be read, since to close a database that could be written is to write what its log holds into it. Not on a disk
+ * that is full or fails: it does not take the file that SQLite reads a log with, and what is stored is served all the same.
+ */
 function lookAt(file: string, used: boolean): void {
-  const db = new ReadOnlyDatabase(file, LOCK_WAIT_MS);
+  let db: ReadOnlyDatabase | undefined;
   try {
+    db = new ReadOnlyDatabase(file, LOCK_WAIT_MS);
     recognize(db, file, used);
+  } catch (error) {
+    if (diskFault(error) === undefined) throw error;
   } finally {
-    db.close();
+    db?.close();
   }
 }
