@@ -10,7 +10,9 @@ import type { InProcess, TestHolt } from '../support/holt.ts';
 import { REQUEST, SAID, answering } from '../support/secret-request.ts';
 import { startUpstream } from '../support/upstream.ts';
 import type { Upstream } from '../support/upstream.ts';
+import { Receiver } from '../support/webhook-receiver.ts';
 import { MovedClock } from './moved-clock.ts';
+import { LOCAL, subscribe } from './webhook-endpoint.ts';
 import {
   EventReader,
   assertError,
@@ -18,6 +20,7 @@ import {
   cancel,
   create,
   get,
+  jsonRequest,
   poll,
   pollUntil,
   post,
@@ -58,7 +61,7 @@ class Lines {
 
 type Zdr = { holt: TestHolt; clock: MovedClock; lines: Lines } & AsyncDisposable;
 
-async function startZdr(options: Pick<InProcess, 'data' | 'flags'> = {}): Promise<Zdr> {
+async function startZdr(options: Pick<InProcess, 'configure' | 'data' | 'flags'> = {}): Promise<Zdr> {
   const clock = new MovedClock();
   const lines = new Lines();
   const flags = ['--upstream', upstream.url, '--retention', 'zero_data_retention', ...(options.flags ?? [])];
@@ -75,6 +78,12 @@ async function eventually(what: string, holds: () => boolean): Promise<void> {
 }
 
 const keyFiles = (data: string): string[] => readdirSync(join(data, 'zdr-keys')).map((f) => join(data, 'zdr-keys', f));
+
+async function backUp({ url, data }: TestHolt, to: string): Promise<void> {
+  const key = readFileSync(join(data, 'admin.key'), 'utf8');
+  const made = await call('POST', `${url}/admin/v1/backup`, jsonRequest({ to }, { authorization: `Bearer ${key}` }));
+  assert.equal(made.status, 200, made.text);
+}
 
 const usedSlots = (file: string): number => {
   const bytes = readFileSync(file);
@@ -201,6 +210,32 @@ describe('zero data retention', { concurrency: 1 }, () => {
       'the key is nowhere any more',
     );
     assert.deepEqual(finder.inDirectory(holt.data), []);
+  });
+
+  test('neither backups nor webhooks hold anything of it', async () => {
+    await upstream.script('zdr-copied', answering('zdr-copied-middle'));
+    await using receiver = await Receiver.start();
+    await using zdr = await startZdr(LOCAL);
+    const { holt, clock } = zdr;
+    await subscribe(holt, receiver.url());
+    const { id } = await create(holt, { model: 'zdr-copied', ...REQUEST, background: true });
+    await pollUntil(holt, id, (response) => textOf(response) !== '');
+    const places = mkdtempSync(join(tmpdir(), 'holt-zdr-backups-'));
+    await backUp(holt, join(places, 'while it runs'));
+    await upstream.release('zdr-copied-middle');
+    await pollUntil(holt, id);
+    const [hit] = await receiver.count(1);
+    await backUp(holt, join(places, 'after its end'));
+    clock.later = ZDR_MS + 1_000;
+    const [file = ''] = keyFiles(holt.data);
+    await eventually('the key is destroyed', () => usedSlots(file) === 1);
+    await backUp(holt, join(places, 'after its window'));
+
+    assert.equal(readdirSync(places).length, 3);
+    assert.deepEqual(finder.inDirectory(places), []);
+    assert.ok(hit !== undefined && hit.body.includes(id));
+    assert.deepEqual(finder.inBytes(Buffer.from(hit.body), 'webhook'), []);
+    rmSync(places, { recursive: true });
   });
 
   test('a DELETE destroys the key before it answers', async () => {
