@@ -1,7 +1,7 @@
 import { test } from 'node:test';
 import { webhookRound } from './webhook-round.ts';
 
-/** The long form of webhooks.test.ts. `HOLT_SEED=n node --test test/crash/webhooks.long.ts` repeats one of its rounds. */
+/** The long form of webhooks.test.ts: 1,000 responses. `HOLT_SEED=n node --test test/crash/webhooks.long.ts` repeats one of its rounds. */
 
 const FIRST_SEED = 20_260_101;
 const only = process.env['HOLT_SEED'];
@@ -9,7 +9,7 @@ const seeds = only === undefined ? Array.from({ length: 5 }, (_, round) => FIRST
 
 for (const seed of seeds) {
   test(`seed ${seed}`, { timeout: 120_000 }, async (t) => {
-    const { hits, duplicates } = await webhookRound(t.signal, { seed, responses: 200, kills: 6 });
-    t.diagnostic(`${hits} hits, ${duplicates} of them again`);
+    const { told, hits, duplicates } = await webhookRound(t.signal, { seed, responses: 200, kills: 15 });
+    t.diagnostic(`${told} responses, ${hits} hits, ${duplicates} of them again`);
   });
 }

@@ -4,6 +4,6 @@ import { webhookRound } from './webhook-round.ts';
 /** No webhook is lost to kill -9, in short; webhooks.long.ts has more rounds. */
 
 test('killed around the ends of responses, a server loses no webhook, and what comes twice has one id', async (t) => {
-  const { hits, duplicates } = await webhookRound(t.signal, { seed: 1, responses: 40, kills: 3 });
-  t.diagnostic(`${hits} hits, ${duplicates} of them again`);
+  const { told, hits, duplicates } = await webhookRound(t.signal, { seed: 1, responses: 40, kills: 3 });
+  t.diagnostic(`${told} responses, ${hits} hits, ${duplicates} of them again`);
 });
