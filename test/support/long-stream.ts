@@ -35,14 +35,21 @@ export async function readLongStream(url: string, init: RequestInit, options: Op
   assert.ok(answer.status === 200 && answer.body !== null, `${answer.status}`);
   const seen = new Sums(answer.headers.get('x-response-id') ?? '', options);
   const decoder = new TextDecoder();
-  let rest = '';
+  // The last events are as long as all the text: their pieces are joined once.
+  let pieces: string[] = [];
+  let before = '';
   for await (const bytes of answer.body) {
-    const text = rest + decoder.decode(bytes, { stream: true });
+    const piece = decoder.decode(bytes, { stream: true });
+    pieces.push(piece);
+    const ends = (before + piece).includes('\n\n');
+    before = piece.slice(-1);
+    if (!ends) continue;
+    const text = pieces.join('');
     const end = text.lastIndexOf('\n\n') + 2;
-    if (end > 1) for (const frame of text.slice(0, end - 2).split('\n\n')) seen.add(frame);
-    rest = end > 1 ? text.slice(end) : text;
+    for (const frame of text.slice(0, end - 2).split('\n\n')) seen.add(frame);
+    pieces = [text.slice(end)];
   }
-  assert.equal(rest, '', 'the stream ended inside an event');
+  assert.equal(pieces.join(''), '', 'the stream ended inside an event');
   return seen.finish();
 }
 

@@ -1,10 +1,12 @@
 import { BrokenLog } from '../domain/fold.ts';
 import { PAGE_BYTES, decodePage, foldLog } from '../domain/read-log.ts';
-import type { StoredResponse } from '../domain/ports.ts';
+import type { Store, StoredResponse } from '../domain/ports.ts';
 import type { ResponseEvent } from '../protocol/events.ts';
 import type { Response } from '../protocol/response.ts';
 import type { ResponsesDeps } from './deps.ts';
 import { HeldPage } from './held-page.ts';
+import { ReplayedResponses } from './replayed.ts';
+import type { Parsed } from './replayed.ts';
 import { parseSnapshot } from './snapshot.ts';
 import { Turns } from './turns.ts';
 
@@ -22,6 +24,8 @@ const RECHECK_MS = 15_000;
 
 /** Enough to keep the store's thread busy while one page is decoded. */
 const pageReads = new Turns(3);
+
+const replayed = new WeakMap<Store, ReplayedResponses>();
 
 type Deps = Pick<ResponsesDeps, 'store' | 'hints' | 'runs' | 'clock'>;
 type Row = Pick<StoredResponse, 'no' | 'id' | 'projectId'>;
@@ -118,15 +122,22 @@ async function eventsOf(
   }
 }
 
-/** The response as of now, which is later than the page that was read before. */
+/** The response as of now or a moment ago, which is later than the page, or final. */
 async function dictionaryOf(deps: Deps, row: Row): Promise<() => Response> {
   const running = deps.runs.committed(row.projectId, row.id);
   if (running !== undefined) return () => running.response;
+  const held = replayed.get(deps.store) ?? new ReplayedResponses();
+  replayed.set(deps.store, held);
+  const response = await held.get(deps.clock, row.no, () => parseStored(deps, row));
+  return () => response;
+}
+
+async function parseStored(deps: Deps, row: Row): Promise<Parsed> {
   const found = await deps.store.find(row.projectId, row.id, deps.clock.now());
   if (found === undefined) throw new LogGone(row.id);
-  const response =
-    found.snapshot === null ? (await foldLog(deps.store, row.no)).response : parseSnapshot(found.snapshot);
-  return () => response;
+  const { snapshot } = found;
+  if (snapshot === null) return { response: (await foldLog(deps.store, row.no)).response, bytes: undefined };
+  return { response: parseSnapshot(snapshot), bytes: snapshot.byteLength };
 }
 
 async function checkThere(deps: Deps, row: Row): Promise<void> {
