@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Store } from '../../server/src/domain/ports.ts';
-import { ReplayedResponses } from '../../server/src/responses/replayed.ts';
-import type { Response } from '../../server/src/protocol/response.ts';
+import { Held } from '../../server/src/responses/held.ts';
 import { idIn, jsonRequest, otter, streamUrl } from '../contract/wire.ts';
 import { FakeClock } from '../support/clock.ts';
 import { startHolt } from '../support/holt.ts';
@@ -41,56 +40,24 @@ test('a long replay reads its response once', async () => {
   assert.equal(count.rows, 2, 'the check before the first event, and the response');
 });
 
-test('a replayed response is held for a moment, and within a bound', async () => {
+test('what is held is held for a moment, and within a bound', () => {
   const clock = new FakeClock();
-  const replayed = new ReplayedResponses();
-  let parsed: number[] = [];
-  const get = (no: number, bytes: number | undefined): Promise<Response> =>
-    replayed.get(clock, no, () => {
-      parsed.push(no);
-      return Promise.resolve({ response: { id: `resp_${no}` } as Response, bytes });
-    });
-  const assertParsed = async (expected: number[], asked: [no: number, bytes: number | undefined][]): Promise<void> => {
-    parsed = [];
-    for (const [no, bytes] of asked) assert.equal((await get(no, bytes)).id, `resp_${no}`);
-    assert.deepEqual(parsed, expected);
-  };
-  await assertParsed(
-    [1],
-    [
-      [1, MIB],
-      [1, MIB],
-    ],
-  );
+  const held = new Held<string, number>();
+  held.put(clock, 'a', 1, MIB);
+  clock.advance(999);
+  assert.equal(held.get('a'), 1);
+  clock.advance(1);
+  assert.equal(held.get('a'), undefined);
+
+  held.put(clock, 'a', 1, 8 * MIB);
+  held.put(clock, 'b', 2, 8 * MIB);
+  held.put(clock, 'a', 3, 7 * MIB);
+  assert.deepEqual([held.get('a'), held.get('b')], [3, 2]);
+  held.put(clock, 'c', 4, 2 * MIB);
+  assert.deepEqual([held.get('a'), held.get('b'), held.get('c')], [3, undefined, 4], 'the oldest has gone');
+  held.put(clock, 'd', 5, 32 * MIB);
+  assert.deepEqual([held.get('a'), held.get('c'), held.get('d')], [undefined, undefined, 5], 'a large one is alone');
   clock.advance(1_000);
-  await assertParsed([1], [[1, MIB]]);
-  await assertParsed(
-    [2, 3],
-    [
-      [2, 8 * MIB],
-      [3, 8 * MIB],
-    ],
-  );
-  await assertParsed(
-    [1],
-    [
-      [3, 8 * MIB],
-      [2, 8 * MIB],
-      [1, MIB],
-    ],
-  );
-  await assertParsed(
-    [4],
-    [
-      [4, 32 * MIB],
-      [4, 32 * MIB],
-    ],
-  );
-  await assertParsed(
-    [5, 5],
-    [
-      [5, undefined],
-      [5, undefined],
-    ],
-  );
+  assert.equal(held.get('d'), undefined);
+  assert.deepEqual(clock.timers, []);
 });

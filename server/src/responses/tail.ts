@@ -4,9 +4,8 @@ import type { Store, StoredResponse } from '../domain/ports.ts';
 import type { ResponseEvent } from '../protocol/events.ts';
 import type { Response } from '../protocol/response.ts';
 import type { ResponsesDeps } from './deps.ts';
+import { Held } from './held.ts';
 import { HeldPage } from './held-page.ts';
-import { ReplayedResponses } from './replayed.ts';
-import type { Parsed } from './replayed.ts';
 import { parseSnapshot } from './snapshot.ts';
 import { Turns } from './turns.ts';
 
@@ -25,7 +24,11 @@ const RECHECK_MS = 15_000;
 /** Enough to keep the store's thread busy while one page is decoded. */
 const pageReads = new Turns(3);
 
-const replayed = new WeakMap<Store, ReplayedResponses>();
+/**
+ * The ended responses that are being replayed, by row. Each page of a log refers to its response, which may be a
+ * thousand times as large as the page: parsed for every page, a long replay would take quadratic time.
+ */
+const replayed = new WeakMap<Store, Held<number, Response>>();
 
 type Deps = Pick<ResponsesDeps, 'store' | 'hints' | 'runs' | 'clock'>;
 type Row = Pick<StoredResponse, 'no' | 'id' | 'projectId'>;
@@ -122,22 +125,23 @@ async function eventsOf(
   }
 }
 
-/** The response as of now or a moment ago, which is later than the page, or final. */
+/** The response as of now, which is later than the page that was read before, or final. */
 async function dictionaryOf(deps: Deps, row: Row): Promise<() => Response> {
   const running = deps.runs.committed(row.projectId, row.id);
   if (running !== undefined) return () => running.response;
-  const held = replayed.get(deps.store) ?? new ReplayedResponses();
+  const held = replayed.get(deps.store) ?? new Held<number, Response>();
   replayed.set(deps.store, held);
-  const response = await held.get(deps.clock, row.no, () => parseStored(deps, row));
+  const response = held.get(row.no) ?? (await parseStored(deps, row, held));
   return () => response;
 }
 
-async function parseStored(deps: Deps, row: Row): Promise<Parsed> {
+async function parseStored(deps: Deps, row: Row, held: Held<number, Response>): Promise<Response> {
   const found = await deps.store.find(row.projectId, row.id, deps.clock.now());
   if (found === undefined) throw new LogGone(row.id);
-  const { snapshot } = found;
-  if (snapshot === null) return { response: (await foldLog(deps.store, row.no)).response, bytes: undefined };
-  return { response: parseSnapshot(snapshot), bytes: snapshot.byteLength };
+  if (found.snapshot === null) return (await foldLog(deps.store, row.no)).response;
+  const response = parseSnapshot(found.snapshot);
+  held.put(deps.clock, row.no, response, found.snapshot.byteLength);
+  return response;
 }
 
 async function checkThere(deps: Deps, row: Row): Promise<void> {
