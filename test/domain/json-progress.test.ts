@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
+import { Assembler } from '../../server/src/domain/assembler.ts';
+import { Fold } from '../../server/src/domain/fold.ts';
 import { JsonProgress } from '../../server/src/domain/json-progress.ts';
+import { ToolCallKeys } from '../../server/src/providers/chat/tool-call-keys.ts';
+import { countingIds, queuedResponse, stillClock } from '../support/arbitrary.ts';
 
 /** Whether arguments are whole is known without parsing them again and again. */
 
@@ -62,4 +66,33 @@ test('however often it is asked, the text is asked for once', () => {
     assert.equal(ask(), parses(text));
     assert.equal(asked, 1);
   }
+});
+
+test('many calls beside a large one, whose name comes each time: each character is parsed once at most', (t) => {
+  let parsed = 0;
+  const { parse } = JSON;
+  t.mock.method(JSON, 'parse', (...args: Parameters<typeof parse>): unknown => {
+    parsed += args[0].length;
+    return parse(...args);
+  });
+  const keys = new ToolCallKeys();
+  const assembler = new Assembler(new Fold(), countingIds(), stillClock);
+  assembler.begin(queuedResponse(), true);
+  let written = 0;
+  const push = (index: number, id: string | undefined, piece: string): void => {
+    const call = { index, custom: false, id, name: 'write', arguments: piece };
+    assembler.push({ type: 'tool_call', key: keys.keyOf(call), name: 'write', arguments: piece });
+    written += piece.length;
+  };
+  push(0, 'call_0', '{"text":"');
+  for (let index = 1; index <= 500; index += 1) {
+    push(index, `call_${index}`, `{"at":${index}}`);
+    push(0, undefined, '{}'.repeat(100));
+  }
+  push(0, undefined, '"}');
+  assembler.push({ type: 'finish', reason: 'tool_calls' });
+  assembler.finish();
+  assert.equal(assembler.response.output.length, 501);
+  // By the keys and by the assembler.
+  assert.ok(parsed <= 2 * written, `${parsed} characters of ${written}`);
 });
