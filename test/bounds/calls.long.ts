@@ -105,6 +105,34 @@ test('two thousand small calls beside a large one', { timeout: 300_000 }, async 
   assert.ok(peak < MOST_MB, `${peak} MB`);
 });
 
+test('twenty thousand calls that are all open at once', { timeout: 300_000 }, async (t) => {
+  await using holt = await serve();
+  const each: number[] = [];
+  for (const count of [2_500, 20_000]) {
+    const model = `${count} calls`;
+    const calls = Array.from({ length: count }, (_, index) => index);
+    await upstream.script(model, [
+      ...calls.map((index) => piece(index, '', true)),
+      ...calls.map((index) => piece(index, '{')),
+      ...calls.map((index) => piece(index, '}')),
+      ...ENDING,
+    ]);
+    const body = { model, input: 'Hi', background: true, stream: true, tools: TOOLS };
+    const live = await readLongStream(`${holt.url}/v1/responses`, jsonRequest(body), { mark: 2 * count });
+    assert.equal(live.end, 'response.completed');
+    assert.deepEqual(
+      argumentsOf(await poll(holt, live.id)),
+      calls.map(() => '{}'),
+    );
+    each.push((live.times.last - live.times.first) / count);
+  }
+  const [few = 0, many = 0] = each;
+  const peak = peakMemory(holt);
+  t.diagnostic(`${few.toFixed(3)} ms a call of few, ${many.toFixed(3)} ms a call of many, ${peak} MB at most`);
+  assert.ok(many < 5 * few, 'calls get slower and slower');
+  assert.ok(peak < MOST_MB, `${peak} MB`);
+});
+
 function halves({ times }: LongStream): string {
   return `${Math.round(times.mark - times.first)} and ${Math.round(times.last - times.mark)} ms`;
 }
