@@ -50,6 +50,13 @@ test('pages that may ask are named, or are all', async () => {
   assert.equal(loadConfig([], {}).server.cors, 'none');
 });
 
+test('a wait may be nothing, or as long as a timer goes; what is kept may be kept for years', async () => {
+  assert.equal((await load('worker: { drain: 24 days }')).worker.drain, 24 * 86_400_000);
+  assert.equal((await load('worker: { drain: 0 s }')).worker.drain, 0);
+  assert.equal((await load('limits: { foreground_wait: 0 s }')).limits.foreground_wait, 0);
+  assert.equal((await load('retention: { response: 3650 days }')).retention.response, 3_650 * 86_400_000);
+});
+
 test('a flag beats the environment, which beats the file', async () => {
   const file = 'server: { port: 1 }';
   assert.equal((await load(file)).server.port, 1);
@@ -162,6 +169,8 @@ for (const [title, text, pattern] of [
   ['a duration without its unit', 'worker: { drain: 30 }', /worker\.drain: expected a duration such as/],
   ['a bad size', 'limits: { output_bytes: big }', /limits\.output_bytes: expected a size such as/],
   ['a time that no timer can wait', 'limits: { run_time: 30 days }', /limits\.run_time: .*at most 24 days/],
+  ['a drain that no timer can wait', 'worker: { drain: 25 days }', /worker\.drain: .*at most 24 days/],
+  ['a wait that no timer can wait', 'limits: { foreground_wait: 25 days }', /foreground_wait: .*at most 24 days/],
   ['headers that may take longer than all', 'server: { headers_timeout: 6 min }', /headers_timeout: expected at most/],
   ['readers cut between two comments', 'server: { stall_timeout: 5 s }', /stall_timeout: expected at least 20 s/],
   ['a model without any time', 'models: { "*": { provider: a, limits: { run_time: 0 s } } }', /run_time/],

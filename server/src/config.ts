@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { CONNECTIONS, duration, orNone, size, timer } from './config-units.ts';
+import { CONNECTIONS, duration, orNone, size, timer, wait } from './config-units.ts';
 import { isLoopback } from './domain/loopback.ts';
 import type { Compat, RunLimits } from './domain/ports.ts';
 import { RETENTION_MODES } from './domain/retention.ts';
@@ -75,7 +75,7 @@ const fileSchema = z.strictObject({
     })
     .prefault({}),
   store: z.strictObject({ data: z.string().min(1).default('./data') }).prefault({}),
-  worker: z.strictObject({ concurrency: z.int().min(1).default(256), drain: duration.default(30_000) }).prefault({}),
+  worker: z.strictObject({ concurrency: z.int().min(1).default(256), drain: wait.default(30_000) }).prefault({}),
   queue: z.strictObject({ max: z.int().min(0).default(10_000) }).prefault({}),
   recovery: z
     .strictObject({ max_attempts: z.int().min(1).default(3), on_crash: z.enum(['fail', 'restart']).default('fail') })
@@ -92,7 +92,7 @@ const fileSchema = z.strictObject({
     .strictObject({
       output_bytes: size.default(8 * 1024 * 1024),
       run_time: orNone(timer).default(null),
-      foreground_wait: duration.default(10_000),
+      foreground_wait: wait.default(10_000),
     })
     .prefault({}),
   webhooks: z

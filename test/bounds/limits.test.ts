@@ -204,6 +204,41 @@ test('a call that is opened again and again is output, too', async () => {
   assert.ok(failed.output.length < 100);
 });
 
+/** What is held back since nobody can tell yet what it is. */
+const HELD = 'h'.repeat(8 * KIB);
+const custom = { type: 'custom', name: 'write' };
+for (const [title, deltas] of [
+  ['arguments of a custom tool that are no input', [call('{"text":"', 'write'), call(HELD)]],
+  ['what follows the input of a custom tool', [call('{"input":"x"}', 'write'), call(HELD)]],
+  ['arguments of a call without a name', [call('{"text":"'), call(HELD)]],
+  ['white space before a thought', [{ content: ' ' }, { content: ' '.repeat(8 * KIB) }]],
+] as const) {
+  test(`the limit of output counts ${title}`, async () => {
+    await using holt = await startHolt({
+      flags: ['--upstream', upstream.url],
+      configure: (config) => {
+        config.limits.output_bytes = 64 * KIB;
+        const { upstream: provider } = config.providers;
+        if (provider?.kind === 'chat') provider.think_tags = true;
+      },
+    });
+    const [first, rest] = deltas;
+    await upstream.script('holder', [
+      { delta: first },
+      ...Array.from({ length: 10 }, () => ({ delta: rest })),
+      { gate: 'never' },
+    ]);
+    const { id } = await create(holt, { model: 'holder', input: 'Hi', background: true, tools: [custom] });
+    assert.match((await pollUntil(holt, id)).error?.message ?? '', /longer than the 65536 bytes/);
+  });
+}
+
+function call(args: string, name?: string): object {
+  return {
+    tool_calls: [{ index: 0, ...(name !== undefined && { id: 'call_1' }), function: { name, arguments: args } }],
+  };
+}
+
 test('ten megabytes in one line of the upstream, ended or not, fail clearly and keep what came before', async () => {
   await using holt = await startHolt({ flags: ['--upstream', upstream.url] });
   for (const [model, end] of [

@@ -132,15 +132,15 @@ test('a call of a custom tool is one, said by the server or found by its name', 
     { index: 0, function: { arguments: ' 1"}' } },
   );
   assert.deepEqual(asFunction, [
-    { type: 'tool_call', key: '0', kind: 'custom', callId: 'c', name: 'sql' },
-    { type: 'tool_call', key: '0', arguments: 'SELECT' },
-    { type: 'tool_call', key: '0', arguments: ' 1' },
+    { type: 'tool_call', key: '0', kind: 'custom', callId: 'c', name: 'sql', received: 5 },
+    { type: 'tool_call', key: '0', arguments: 'SELECT', received: 11 },
+    { type: 'tool_call', key: '0', arguments: ' 1', received: 4 },
   ]);
 });
 
 test('what was held back comes at the end', () => {
   const events = restore({ index: 0, id: 'c', function: { name: 'sql', arguments: '{"why":1,"input":"x"}' } });
-  assert.deepEqual(events.at(-1), { type: 'tool_call', key: '0', arguments: 'x' });
+  assert.deepEqual(events.at(-1), { type: 'tool_call', key: '0', arguments: 'x', received: 0 });
 });
 
 test('arguments that come before the name are unwrapped when it is known', () => {
@@ -149,8 +149,8 @@ test('arguments that come before the name are unwrapped when it is known', () =>
     { index: 0, function: { name: 'sql', arguments: 'b"}' } },
   );
   assert.deepEqual(events, [
-    { type: 'tool_call', key: '0', callId: 'c' },
-    { type: 'tool_call', key: '0', kind: 'custom', name: 'sql', arguments: 'ab' },
+    { type: 'tool_call', key: '0', callId: 'c', received: 11 },
+    { type: 'tool_call', key: '0', kind: 'custom', name: 'sql', arguments: 'ab', received: 3 },
   ]);
 });
 
@@ -163,7 +163,16 @@ test('the namespace comes out of the name; a name that nobody offered stays as i
   );
   assert.deepEqual(calls, [
     { type: 'tool_call', key: '0', callId: 'a', namespace: 'crm', name: 'find', arguments: '{}' },
-    { type: 'tool_call', key: '1', kind: 'custom', callId: 'b', namespace: 'crm', name: 'note', arguments: 'x' },
+    {
+      type: 'tool_call',
+      key: '1',
+      kind: 'custom',
+      callId: 'b',
+      namespace: 'crm',
+      name: 'note',
+      arguments: 'x',
+      received: 13,
+    },
     { type: 'tool_call', key: '2', callId: 'c', name: 'look', arguments: '{}' },
     { type: 'tool_call', key: '3', callId: 'd', name: 'made__up', arguments: '{}' },
   ]);

@@ -135,6 +135,17 @@ test('sources become annotations: those of a delta at once, those of the answer 
   ]);
 });
 
+test('a thousand sources of an answer are held to its end, of a length that URLs have', async () => {
+  const urls = Array.from({ length: 1_500 }, (_, index) => `https://${index}.test/`);
+  const events = await answer('many-sources', [
+    { chunk: { citations: [`https://long.test/${'l'.repeat(9_000)}`, ...urls], choices: [] } },
+    text('a'),
+    ...finished,
+  ]);
+  const annotated = events.flatMap((event) => (event.type === 'annotation' ? [event.annotation.url] : []));
+  assert.deepEqual(annotated, urls.slice(0, 1_000));
+});
+
 test('reasoning_details are used when there is no plain reasoning', async () => {
   const details = [
     { type: 'reasoning.summary', summary: 'short' },

@@ -2,13 +2,15 @@ import type { ResponseEvent } from '../protocol/events.ts';
 import type { ContentPart, OutputItem, OutputReasoning, OutputToolCall } from '../protocol/items.ts';
 import { emptyPart, partText } from './chunk-references.ts';
 import type { Fold } from './fold.ts';
+import { JsonProgress } from './json-progress.ts';
 import type { Ids } from './ports.ts';
 import { isToolCall } from './tools.ts';
 import type { UpstreamEvent } from './upstream-event.ts';
 
 /**
  * The events that open, fill and close items and parts, numbered and in the order that the clients insist on
- * (contract.md §3.2). Keeps no state of its own about output: it reads the fold of what it emitted.
+ * (contract.md §3.2). Keeps no state of its own about output: it reads the fold of what it emitted. How far the
+ * arguments of open calls are follows from it, and is kept only since to look again would cost too much.
  */
 
 /** An item is closed `incomplete` when the run ended before it did. */
@@ -20,12 +22,16 @@ export class OutputEvents {
   readonly fold: Fold;
   readonly #ids: Ids;
   readonly #sealReasoning: ((item: OutputReasoning) => string) | undefined;
+  readonly #progress = new Map<number, JsonProgress>();
+  /** Open calls whose arguments may be whole, since their last delta. */
+  readonly #maybeWhole = new Set<number>();
   #emitted: ResponseEvent[] = [];
 
   constructor(fold: Fold, ids: Ids, sealReasoning?: (item: OutputReasoning) => string) {
     this.fold = fold;
     this.#ids = ids;
     this.#sealReasoning = sealReasoning;
+    for (const index of fold.open.keys()) this.#follow(index, this.#argumentsOf(index));
   }
 
   /** The events since the last call. */
@@ -55,6 +61,20 @@ export class OutputEvents {
       output_index: index,
       delta,
     });
+    if (!custom) this.#follow(index, delta);
+  }
+
+  #follow(index: number, delta: string): void {
+    const progress = this.#progress.get(index) ?? new JsonProgress();
+    this.#progress.set(index, progress);
+    progress.feed(delta);
+    if (progress.mayBeWhole) this.#maybeWhole.add(index);
+    else this.#maybeWhole.delete(index);
+  }
+
+  #argumentsOf(index: number): string {
+    const item = this.fold.response.output[index];
+    return item?.type === 'function_call' ? item.arguments : '';
   }
 
   // ------------------------------------------------------------ opening
@@ -156,11 +176,14 @@ export class OutputEvents {
    * tool's input nobody can tell whether it is.
    */
   closeComplete(): void {
-    for (const index of this.openIndexes()) {
-      const item = this.fold.response.output[index];
-      if (item?.type === 'custom_tool_call') continue;
-      if (item?.type !== 'function_call' || isCompleteJson(item.arguments)) this.closeItem(index, 'completed');
+    for (const index of [...this.#maybeWhole].sort((a, b) => a - b)) {
+      this.#maybeWhole.delete(index);
+      if (this.#progress.get(index)?.isWhole(() => this.#argumentsOf(index)) === true)
+        this.closeItem(index, 'completed');
     }
+    // Whatever was opened after something else closed it: only the last can be open.
+    const index = this.lastIndex();
+    if (this.fold.open.has(index) && !this.lastIsToolCall()) this.closeItem(index, 'completed');
   }
 
   /** Closes an item with what is open in it. */
@@ -169,6 +192,8 @@ export class OutputEvents {
     const item = this.fold.response.output[index];
     if (item === undefined) return;
     if (isToolCall(item)) this.#closeCall(index, item, status);
+    this.#progress.delete(index);
+    this.#maybeWhole.delete(index);
     this.emit({
       type: 'response.output_item.done',
       sequence_number: this.next,
@@ -251,15 +276,5 @@ export class OutputEvents {
 
   itemId(index: number): string {
     return this.fold.response.output[index]?.id ?? '';
-  }
-}
-
-function isCompleteJson(text: string): boolean {
-  if (text === '') return false;
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
   }
 }

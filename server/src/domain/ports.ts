@@ -15,7 +15,7 @@ import type { WebhookStore } from './webhook-store.ts';
 export interface Clock {
   /** Milliseconds since the epoch: the wall at start plus monotonic time, so a clock that is set expires nothing early. */
   now(): number;
-  /** Calls `run` once after `ms`. The timer keeps no process alive. */
+  /** Calls `run` once after `ms`, which are fewer than 2^31. The timer keeps no process alive. */
   timer(ms: number, run: () => void): Timer;
 }
 export interface Timer {

@@ -39,7 +39,8 @@ export type UpstreamEvent =
   /**
    * `key` tells the calls of one generation apart. Name, id and arguments may come in any order and in pieces. The
    * kind, a function if there is none, and the namespace come with the name at the latest. The arguments of a custom
-   * tool are its input.
+   * tool are its input. `received`: characters that came in, where `arguments` are others, since some have to wait
+   * until it is known what they are, and some are no part of an input.
    */
   | {
       type: 'tool_call';
@@ -49,6 +50,7 @@ export type UpstreamEvent =
       namespace?: string;
       name?: string;
       arguments?: string;
+      received?: number;
     }
   | ({ type: 'usage' } & UpstreamUsage)
   | { type: 'finish'; reason: FinishReason }

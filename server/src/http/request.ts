@@ -41,11 +41,14 @@ const POLL_AFTER_MS = 2_000;
  */
 export function sendSnapshot(reply: FastifyReply, snapshot: Snapshot, pollAfterMs = POLL_AFTER_MS): FastifyReply {
   if (!isFinal(snapshot)) reply.header('openai-poll-after-ms', String(pollAfterMs));
-  return reply
-    .type('application/json')
-    .send(
-      snapshot instanceof Uint8Array
-        ? Buffer.from(snapshot.buffer, snapshot.byteOffset, snapshot.length)
-        : JSON.stringify(snapshot),
-    );
+  return reply.type('application/json').send(bodyOf(snapshot));
+}
+
+function bodyOf(snapshot: Snapshot): string | Buffer {
+  if (!(snapshot instanceof Uint8Array)) {
+    const json = 'render' in snapshot ? snapshot.render() : JSON.stringify(snapshot);
+    if (typeof json === 'string') return json;
+    return bodyOf(json);
+  }
+  return Buffer.from(snapshot.buffer, snapshot.byteOffset, snapshot.length);
 }

@@ -2,7 +2,7 @@ import { apiError } from '../domain/errors.ts';
 import type { StoredResponse } from '../domain/ports.ts';
 import type { ResponseEvent } from '../protocol/events.ts';
 import type { ResponsesDeps } from './deps.ts';
-import { snapshotOf } from './snapshot.ts';
+import { runningSnapshot, snapshotOf } from './snapshot.ts';
 import type { Snapshot } from './snapshot.ts';
 import { tail } from './tail.ts';
 import { Turns } from './turns.ts';
@@ -15,7 +15,7 @@ const rowReads = new Turns(16);
 export async function retrieveResponse(deps: ResponsesDeps, projectId: string, id: string): Promise<Snapshot> {
   // A poll of what runs here is answered from memory, so that it does not queue behind commits.
   const running = deps.runs.committed(projectId, id);
-  if (running !== undefined && !running.ended) return running.response;
+  if (running !== undefined && !running.ended) return runningSnapshot(deps.clock, running);
   return snapshotOf(deps, await findResponse(deps, projectId, id));
 }
 

@@ -1,9 +1,10 @@
 import { BrokenLog } from '../domain/fold.ts';
 import { PAGE_BYTES, decodePage, foldLog } from '../domain/read-log.ts';
-import type { StoredResponse } from '../domain/ports.ts';
+import type { Store, StoredResponse } from '../domain/ports.ts';
 import type { ResponseEvent } from '../protocol/events.ts';
 import type { Response } from '../protocol/response.ts';
 import type { ResponsesDeps } from './deps.ts';
+import { Held } from './held.ts';
 import { HeldPage } from './held-page.ts';
 import { parseSnapshot } from './snapshot.ts';
 import { Turns } from './turns.ts';
@@ -22,6 +23,12 @@ const RECHECK_MS = 15_000;
 
 /** Enough to keep the store's thread busy while one page is decoded. */
 const pageReads = new Turns(3);
+
+/**
+ * The ended responses that are being replayed, by row. Each page of a log refers to its response, which may be a
+ * thousand times as large as the page: parsed for every page, a long replay would take quadratic time.
+ */
+const replayed = new WeakMap<Store, Held<number, Response>>();
 
 type Deps = Pick<ResponsesDeps, 'store' | 'hints' | 'runs' | 'clock'>;
 type Row = Pick<StoredResponse, 'no' | 'id' | 'projectId'>;
@@ -118,15 +125,23 @@ async function eventsOf(
   }
 }
 
-/** The response as of now, which is later than the page that was read before. */
+/** The response as of now, which is later than the page that was read before, or final. */
 async function dictionaryOf(deps: Deps, row: Row): Promise<() => Response> {
   const running = deps.runs.committed(row.projectId, row.id);
   if (running !== undefined) return () => running.response;
+  const held = replayed.get(deps.store) ?? new Held<number, Response>();
+  replayed.set(deps.store, held);
+  const response = held.get(row.no) ?? (await parseStored(deps, row, held));
+  return () => response;
+}
+
+async function parseStored(deps: Deps, row: Row, held: Held<number, Response>): Promise<Response> {
   const found = await deps.store.find(row.projectId, row.id, deps.clock.now());
   if (found === undefined) throw new LogGone(row.id);
-  const response =
-    found.snapshot === null ? (await foldLog(deps.store, row.no)).response : parseSnapshot(found.snapshot);
-  return () => response;
+  if (found.snapshot === null) return (await foldLog(deps.store, row.no)).response;
+  const response = parseSnapshot(found.snapshot);
+  held.put(deps.clock, row.no, response, found.snapshot.byteLength);
+  return response;
 }
 
 async function checkThere(deps: Deps, row: Row): Promise<void> {

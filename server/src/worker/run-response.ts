@@ -159,7 +159,10 @@ function outputBytes(event: UpstreamEvent): number {
     case 'refusal':
       return Buffer.byteLength(event.delta);
     case 'tool_call':
-      return event.arguments ? Buffer.byteLength(event.arguments) : CALL_BYTES + (event.name?.length ?? 0);
+      return (
+        event.received ??
+        (event.arguments ? Buffer.byteLength(event.arguments) : CALL_BYTES + (event.name?.length ?? 0))
+      );
     case 'annotation':
       return JSON.stringify(event.annotation).length;
     case 'meta':

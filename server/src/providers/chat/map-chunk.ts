@@ -20,6 +20,10 @@ import type { CallNames } from './name-calls.ts';
 import type { ThinkTags } from './think-tags.ts';
 import { ToolCallKeys } from './tool-call-keys.ts';
 
+/** They are held to the end, and nobody reads more. */
+const MOST_CITATIONS = 1_000;
+const MOST_URL = 8_192;
+
 /** Other servers have tiers of their own, which no client of the Responses API knows. */
 const SERVICE_TIERS: ReadonlySet<string> = new Set(['default', 'flex', 'scale', 'priority', 'fast', 'ultrafast']);
 
@@ -72,7 +76,7 @@ export class ChunkMapper {
     const error = chunk['object'] === 'error' ? chunk : chunk['error'];
     if (isError(error)) return this.mapError(error);
     this.#meet(chunk);
-    if (chunk['citations']) for (const url of readCitations(chunk)) this.#citations.add(url);
+    if (chunk['citations']) this.#cite(readCitations(chunk));
     for (const entry of asList(chunk['choices'])) {
       const choice = asObject(entry);
       // A second answer (n > 1) has no place in a response.
@@ -127,6 +131,12 @@ export class ChunkMapper {
       this.#events.push({ type: 'annotation', annotation: urlCitation(url, undefined, 0, 0) });
     }
     if (this.#usage !== undefined) this.#events.push({ type: 'usage', ...this.#usage });
+  }
+
+  #cite(urls: readonly string[]): void {
+    for (const url of urls) {
+      if (url.length <= MOST_URL && this.#citations.size < MOST_CITATIONS) this.#citations.add(url);
+    }
   }
 
   #meet(chunk: JsonObject): void {

@@ -31,6 +31,7 @@ export class CallNames {
       if (found?.tool.type === 'custom' && !delta.custom) call.unwrapper = new InputUnwrapper();
     }
     const args = this.#arguments(call, delta.arguments);
+    const received = delta.arguments !== undefined && args !== delta.arguments ? delta.arguments.length : undefined;
     return {
       type: 'tool_call',
       key,
@@ -39,6 +40,7 @@ export class CallNames {
       ...(found?.namespace !== undefined && { namespace: found.namespace.name }),
       ...(delta.name !== undefined && { name: found?.tool.name ?? delta.name }),
       ...(args !== undefined && { arguments: args }),
+      ...(received !== undefined && { received }),
     };
   }
 
@@ -46,7 +48,7 @@ export class CallNames {
   end(): ToolCallEvent[] {
     return [...this.#calls].flatMap(([key, { unwrapper }]): ToolCallEvent[] => {
       const rest = unwrapper?.end() ?? '';
-      return rest === '' ? [] : [{ type: 'tool_call', key, arguments: rest }];
+      return rest === '' ? [] : [{ type: 'tool_call', key, arguments: rest, received: 0 }];
     });
   }
 

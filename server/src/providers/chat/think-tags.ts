@@ -2,6 +2,8 @@ export type ThinkPiece = { type: 'text' | 'reasoning'; delta: string };
 
 const OPEN = '<think>';
 const CLOSE = '</think>';
+/** White space that waits for the tag; what has more before it is text. */
+const MOST_SPACE = 1_024;
 
 /**
  * Splits `<think>…</think>answer` while it streams in, wherever the pieces are cut. Only a tag that begins the content
@@ -61,7 +63,7 @@ export class ThinkTags {
     if (begun.startsWith(OPEN)) {
       this.#held = begun.slice(OPEN.length);
       this.#state = 'reasoning';
-    } else if (!OPEN.startsWith(begun)) {
+    } else if (this.#held.length > MOST_SPACE || !OPEN.startsWith(begun)) {
       this.#state = 'text';
     }
   }

@@ -4,6 +4,9 @@ import { asObject, parseJson } from './json.ts';
 const OPENING = /^\s*\{\s*"input"\s*:\s*"/;
 const OPENING_SO_FAR = /^\s*(\{\s*("(i(n(p(u(t("(\s*(:\s*)?)?)?)?)?)?)?)?)?)?$/;
 
+/** White space that waits for the opening; more of it is not looked through again for each piece. */
+const MOST_OPENING = 1_024;
+
 const ESCAPES: Readonly<Record<string, string>> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' };
 
 /**
@@ -40,7 +43,7 @@ export class InputUnwrapper {
     if (opening !== undefined) {
       this.#held = this.#held.slice(opening.length);
       this.#state = 'input';
-    } else if (!OPENING_SO_FAR.test(this.#held)) {
+    } else if (this.#held.length > MOST_OPENING || !OPENING_SO_FAR.test(this.#held)) {
       this.#state = /^\s*\{/.test(this.#held) ? 'object' : 'raw';
     }
   }
