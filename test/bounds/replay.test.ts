@@ -40,6 +40,27 @@ test('a long replay reads its response once', async () => {
   assert.equal(count.rows, 2, 'the check before the first event, and the response');
 });
 
+test('a replay whose log is lost on the way is cut, and does not look like one that has ended', async () => {
+  let pages = 0;
+  const losing = (store: Store): Store => ({
+    ...store,
+    accepts: () => store.accepts(),
+    close: () => store.close(),
+    read: async (...args) => {
+      pages += 1;
+      return pages < 3 ? store.read(...args) : { chunks: [], closed: true };
+    },
+  });
+  await using holt = await startHolt({ overrides: { wrapStore: losing } });
+  const body = otter({ tokens: 20_000 }, { background: true, stream: true });
+  pages = -Infinity;
+  const live = await streamFrames(`${holt.url}/v1/responses`, jsonRequest(body));
+  pages = 0;
+  const replay = await fetch(streamUrl(holt, idIn(live[0])));
+  await assert.rejects(replay.text(), /terminated/);
+  assert.equal(pages, 3);
+});
+
 test('what is held is held for a moment, and within a bound', () => {
   const clock = new FakeClock();
   const held = new Held<string, number>();

@@ -68,7 +68,11 @@ export async function* tail(
           }
           continue;
         }
-        if (page === 'closed') return;
+        if (page === 'closed') {
+          // Whoever had something of it and not its end would take what follows for the end.
+          if (cursor !== after) throw new LogGone(row.id);
+          return;
+        }
       }
       for (;;) {
         const hint = await subscription.next();
