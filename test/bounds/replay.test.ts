@@ -36,7 +36,7 @@ test('a long replay reads its response once', async () => {
   Object.assign(count, { rows: 0, pages: 0 });
   const replay = await streamFrames(streamUrl(holt, idIn(live[0])));
   assert.ok(replay.every(({ text }, index) => text === live[index]?.text) && replay.length === live.length);
-  assert.ok(count.pages > 5, `${count.pages} pages`);
+  assert.ok(count.pages > 1, `${count.pages} pages`);
   assert.equal(count.rows, 2, 'the check before the first event, and the response');
 });
 
