@@ -1,0 +1,52 @@
+import { DIRECTORY, LIVE, RESIDENT } from './sample.ts';
+import type { Report } from './run-soak.ts';
+import { isCount } from './verdict.ts';
+import type { Verdict } from './verdict.ts';
+
+/** What a soak has to say, in lines. */
+export function linesOf(report: Report): string[] {
+  const { figures, failures, responses, webhooks, judgedMs } = report;
+  const counts = [...figures.counts].toSorted(([a], [b]) => a.localeCompare(b));
+  return [
+    ...table(report.verdicts),
+    '',
+    `${responses} responses, ${webhooks} webhooks; by what clients did:`,
+    ...counts.map(([what, count]) => `${String(count).padStart(8)}  ${what}`),
+    ...(figures.overtaken > 0 ? [`${String(figures.overtaken).padStart(8)}  forgotten before they were through`] : []),
+    '',
+    `judged: ${Math.round(judgedMs / 1_000)} s; what would be told is ${sensitivity(report)}`,
+    ...(failures.length === 0
+      ? ['all is flat, and nothing went wrong']
+      : ['FAILED:', ...failures.map((one) => `- ${one}`)]),
+  ];
+}
+
+function table(verdicts: readonly Verdict[]): string[] {
+  const rows = verdicts.map((verdict) => {
+    const { quantity, start, before, after, allowed, flat } = verdict;
+    const show = (value: number): string => shown(value, isCount(quantity));
+    const growth = `${after >= before ? '+' : ''}${show(after - before)}`;
+    return [quantity, show(start), show(before), show(after), growth, `+${show(allowed)}`, flat ? 'flat' : 'LEAKS'];
+  });
+  const all = [['', 'start', 'after warm-up', 'end', 'growth', 'allowed', ''], ...rows];
+  return all.map((row) =>
+    row
+      .map((cell, column) => (column === 0 ? cell.padEnd(18) : cell.padStart(14)))
+      .join('')
+      .trimEnd(),
+  );
+}
+
+function shown(value: number, count: boolean): string {
+  return count ? String(Math.round(value)) : `${(value / (1 << 20)).toFixed(2)} MiB`;
+}
+
+/** The least leak for each response that this run would have told of. The halves' middles are half of what was judged apart. */
+function sensitivity({ verdicts, responses, judgedMs, ms }: Report): string {
+  const between = (responses * judgedMs) / 2 / ms;
+  return verdicts
+    .filter(({ quantity }) => [RESIDENT, LIVE, DIRECTORY].includes(quantity))
+    .map(({ quantity, allowed }) => `${(allowed / between / 1_024).toFixed(1)} kiB of ${quantity}`)
+    .join(', ')
+    .concat(' a response');
+}

@@ -1,0 +1,80 @@
+import { DIRECTORY, FILES, LIVE, RESIDENT, SERIES, SOCKETS } from './sample.ts';
+import type { Sample } from './sample.ts';
+
+/**
+ * Whether a quantity still grows. The time after the warm-up is cut in two, and the median of the second half is held
+ * against the median of the first: a leak grows all the time, while a peak, however high, moves no median.
+ */
+
+export type Verdict = {
+  quantity: string;
+  start: number;
+  /** Medians of the halves. */
+  before: number;
+  after: number;
+  /** How far `after` may be above `before`. */
+  allowed: number;
+  flat: boolean;
+};
+
+const MIB = 1 << 20;
+
+/** By how much a quantity that is flat may still differ between the halves: absolute, and as a share of the first. */
+type Tolerance = { absolute: number; share: number };
+
+/**
+ * - Resident memory: V8 gives pages back late and in lumps (its young generation alone is up to 48 MiB), and the C
+ *   allocator keeps what it once had. Its fine form is the live heap.
+ * - Live heap, after a garbage collection: what differs is what is under way at that moment, a few large outputs at most,
+ *   each some 100 kB of text in several forms, and code that is still being optimised.
+ * - Open files: a server opens what it needs at its start. Two are for a key file and a look at the disk.
+ * - Open sockets: one for each client that has spoken within the last ten seconds, and one for each webhook under way.
+ * - Data directory: SQLite never shortens its file and fills the holes in it first, so that it grows only when there is
+ *   more alive than ever before. How much is alive varies with chance.
+ * - Lines of `/metrics`: an answer of a new class at a known route adds a line, and a histogram of a new kind a dozen.
+ */
+const TOLERANCES: Record<string, Tolerance> = {
+  [RESIDENT]: { absolute: 24 * MIB, share: 0.05 },
+  [LIVE]: { absolute: MIB, share: 0.02 },
+  [FILES]: { absolute: 2, share: 0 },
+  [SOCKETS]: { absolute: 10, share: 0.1 },
+  [DIRECTORY]: { absolute: MIB, share: 0.05 },
+  [SERIES]: { absolute: 30, share: 0 },
+};
+/** A file of the data directory. */
+const FILE: Tolerance = { absolute: MIB, share: 0.1 };
+
+/** Or bytes. */
+export function isCount(quantity: string): boolean {
+  return [FILES, SOCKETS, SERIES].includes(quantity);
+}
+
+/** Of every quantity there is, in the order of the table. @param warm when the warm-up was over, performance.now() */
+export function judge(samples: readonly Sample[], warm: number): Verdict[] {
+  const names = [...new Set(samples.flatMap(({ values }) => [...values.keys()]))];
+  const known = Object.keys(TOLERANCES);
+  const order = [...known.filter((name) => names.includes(name)), ...names.filter((name) => !known.includes(name))];
+  return order.map((name) => judgeOne(name, samples, warm));
+}
+
+function judgeOne(quantity: string, samples: readonly Sample[], warm: number): Verdict {
+  const seen = samples.flatMap(({ at, values }) => {
+    const value = values.get(quantity);
+    return value === undefined ? [] : [{ at, value }];
+  });
+  const judged = seen.filter(({ at }) => at >= warm);
+  const middle = (warm + (samples.at(-1)?.at ?? warm)) / 2;
+  const before = median(judged.filter(({ at }) => at < middle).map(({ value }) => value));
+  const after = median(judged.filter(({ at }) => at >= middle).map(({ value }) => value));
+  const { absolute, share } = TOLERANCES[quantity] ?? FILE;
+  const allowed = absolute + share * before;
+  return { quantity, start: seen[0]?.value ?? 0, before, after, allowed, flat: after - before <= allowed };
+}
+
+/** 0 of nothing: what came into being after the first half has grown from nothing. */
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? 0;
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? 0) + upper) / 2;
+}
