@@ -14,10 +14,11 @@ export function linesOf(report: Report): string[] {
     ...counts.map(([what, count]) => `${String(count).padStart(8)}  ${what}`),
     ...(figures.overtaken > 0 ? [`${String(figures.overtaken).padStart(8)}  forgotten before they were through`] : []),
     '',
-    `judged: ${Math.round(judgedMs / 1_000)} s; what would be told is ${sensitivity(report)}`,
-    ...(failures.length === 0
-      ? ['all is flat, and nothing went wrong']
-      : ['FAILED:', ...failures.map((one) => `- ${one}`)]),
+    // A run that was over before its time has judged nothing.
+    ...(judgedMs > 0 && responses > 0
+      ? [`judged: ${Math.round(judgedMs / 1_000)} s; what would be told is ${sensitivity(report)}`]
+      : []),
+    ...(failures.length === 0 ? ['nothing went wrong'] : ['FAILED:', ...failures.map((one) => `- ${one}`)]),
   ];
 }
 

@@ -8,6 +8,7 @@ import type { HoltProcess } from '../support/holt.ts';
 import { Scrape } from '../support/prometheus.ts';
 import { Ends } from './ends.ts';
 import { Figures, runLoad } from './load.ts';
+import type { Load } from './load.ts';
 import { leftovers } from './rows.ts';
 import { Sampler } from './sample.ts';
 import type { Sample } from './sample.ts';
@@ -49,6 +50,10 @@ const TOMBSTONE_MS = 30_000;
 const SWEEP_MS = 5_000;
 /** What has to come by itself when the load is over, ms. */
 const SETTLE_MS = 30_000;
+/** Its own bound is ten seconds and the drain; then it is killed, ms. */
+const STOP_MS = 60_000;
+/** A line on the screen, now and then, ms. */
+const SAY_MS = 60_000;
 /** Of acts whose response was forgotten meanwhile: more of them, and the load has not seen enough. */
 const MOST_OVERTAKEN = 0.02;
 
@@ -71,12 +76,38 @@ export async function soak(settings: Settings): Promise<Report> {
   await using holt = await startServer(times, settings);
   await using ends = await Ends.start(holt);
   const figures = new Figures();
-  const failures = figures.failures;
+  const { failures } = figures;
   const sampler = new Sampler(holt);
+  const { began, ms, whole } = await underLoad({ holt, ends, sampler, figures, times, settings });
+  sampler.close();
+  const responses = await settle(holt, ends, times, failures);
+  failures.push(...(await endOf(holt)));
+  const { samples } = sampler;
+  const verdicts = judge(samples, began + times.warm);
+  if (whole) failures.push(...leaksIn(verdicts));
+  if (figures.overtaken > MOST_OVERTAKEN * figures.acts) {
+    failures.push(`${figures.overtaken} acts took longer than their response lived: this machine is too slow`);
+  }
+  return { verdicts, samples, figures, failures, responses, webhooks: ends.told, ms, judgedMs: ms - times.warm };
+}
+
+type Soak = {
+  holt: HoltProcess;
+  ends: Ends;
+  sampler: Sampler;
+  figures: Figures;
+  times: Times;
+  settings: Settings;
+};
+
+/** @returns `whole`: it was not ended before its time, so that something can be said of the halves */
+async function underLoad(soak: Soak): Promise<{ began: number; ms: number; whole: boolean }> {
+  const { holt, ends, figures, times, settings } = soak;
   const began = performance.now();
+  const time = AbortSignal.timeout(settings.ms);
   const over = new AbortController();
-  const signal = AbortSignal.any([settings.signal, over.signal, AbortSignal.timeout(settings.ms)]);
-  const load = {
+  const signal = AbortSignal.any([settings.signal, over.signal, time]);
+  const load: Load = {
     holt,
     ends,
     seed: settings.seed,
@@ -87,28 +118,9 @@ export async function soak(settings: Settings): Promise<Report> {
   const loading = runLoad(load, figures, signal).finally(() => {
     over.abort();
   });
-  await watch(sampler, ends, times, signal, failures, settings.say);
+  await watch(soak, signal);
   await loading;
-  const loaded = performance.now();
-  sampler.close();
-  const responses = await settle(holt, ends, times, failures);
-  failures.push(...(await endOf(holt)));
-  const verdicts = judge(sampler.samples, began + times.warm);
-  // Of a run that was ended before its time nothing is flat or not.
-  if (loaded - began >= settings.ms) failures.push(...leaksIn(verdicts));
-  if (figures.overtaken > MOST_OVERTAKEN * figures.acts) {
-    failures.push(`${figures.overtaken} acts took longer than their response lived: this machine is too slow`);
-  }
-  return {
-    verdicts,
-    samples: sampler.samples,
-    figures,
-    failures,
-    responses,
-    webhooks: ends.told,
-    ms: loaded - began,
-    judgedMs: loaded - began - times.warm,
-  };
+  return { began, ms: performance.now() - began, whole: time.aborted };
 }
 
 async function startServer(times: Times, { leaky, mode = 'standard' }: Settings): Promise<HoltProcess> {
@@ -129,26 +141,22 @@ async function startServer(times: Times, { leaky, mode = 'standard' }: Settings)
   });
 }
 
-/** Samples until the signal. A failure of it ends the soak: a server that can't be looked at has a fault of its own. */
-async function watch(
-  sampler: Sampler,
-  ends: Ends,
-  times: Times,
-  signal: AbortSignal,
-  failures: string[],
-  say?: (line: string) => void,
-): Promise<void> {
-  let last = performance.now();
+/** Samples until the signal. A server that can't be looked at has a fault of its own. */
+async function watch({ sampler, ends, figures, times, settings }: Soak, signal: AbortSignal): Promise<void> {
+  const began = performance.now();
+  let last = began;
   while (!signal.aborted) {
     try {
       await sampler.take(AbortSignal.any([signal, AbortSignal.timeout(SETTLE_MS)]));
       ends.settle();
     } catch (error) {
-      if (!signal.aborted) failures.push(`a look at the server: ${String(error)}`);
+      if (!signal.aborted) figures.failures.push(`a look at the server: ${String(error)}`);
     }
-    if (performance.now() - last > times.response) {
-      last = performance.now();
-      say?.(`${failures.length} failures so far`);
+    const now = performance.now();
+    if (now - last > SAY_MS) {
+      last = now;
+      const failed = figures.failures.length === 0 ? '' : `, ${figures.failures.length} failures`;
+      settings.say?.(`${Math.round((now - began) / 1_000)} s: ${figures.acts} acts${failed}`);
     }
     await sleep(times.period, undefined, { signal }).catch(() => undefined);
   }
@@ -184,10 +192,14 @@ async function endOf(holt: HoltProcess): Promise<string[]> {
   else {
     const exited = once(server, 'exit');
     server.kill('SIGTERM');
+    const late = setTimeout(() => server.kill('SIGKILL'), STOP_MS);
     await exited;
+    clearTimeout(late);
   }
   if (server.exitCode !== 0) wrong.push(`the server ended with ${server.exitCode ?? server.signalCode}`);
   if (holt.errors() !== '') wrong.push(`the server said: ${holt.errors().slice(0, 4_000)}`);
+  // Of a server that did not close its database there is nothing to learn.
+  if (server.exitCode !== 0) return wrong;
   const left = leftovers(holt.data, Date.now() - TOMBSTONE_MS - SWEEP_MS);
   for (const [what, count] of left) wrong.push(`left in the database: ${count} ${what}`);
   return wrong;
