@@ -1,33 +1,31 @@
 import { DIRECTORY, LIVE, RESIDENT } from './sample.ts';
 import type { Report } from './run-soak.ts';
 import { isCount } from './verdict.ts';
-import type { Verdict } from './verdict.ts';
 
 /** What a soak has to say, in lines. */
 export function linesOf(report: Report): string[] {
-  const { figures, failures, responses, webhooks, judgedMs } = report;
+  const { figures, failures, responses, webhooks, whole, judgedMs } = report;
   const counts = [...figures.counts].toSorted(([a], [b]) => a.localeCompare(b));
   return [
-    ...table(report.verdicts),
+    ...table(report),
     '',
     `${responses} responses, ${webhooks} webhooks; by what clients did:`,
     ...counts.map(([what, count]) => `${String(count).padStart(8)}  ${what}`),
     ...(figures.overtaken > 0 ? [`${String(figures.overtaken).padStart(8)}  forgotten before they were through`] : []),
     '',
-    // A run that was over before its time has judged nothing.
-    ...(judgedMs > 0 && responses > 0
+    ...(whole && responses > 0
       ? [`judged: ${Math.round(judgedMs / 1_000)} s; what would be told is ${sensitivity(report)}`]
-      : []),
+      : ['not judged: it ended before its time']),
     ...(failures.length === 0 ? ['nothing went wrong'] : ['FAILED:', ...failures.map((one) => `- ${one}`)]),
   ];
 }
 
-function table(verdicts: readonly Verdict[]): string[] {
-  const rows = verdicts.map((verdict) => {
-    const { quantity, start, before, after, allowed, flat } = verdict;
+function table({ verdicts, whole }: Report): string[] {
+  const rows = verdicts.map(({ quantity, start, before, after, allowed, flat }) => {
     const show = (value: number): string => shown(value, isCount(quantity));
     const growth = `${after >= before ? '+' : ''}${show(after - before)}`;
-    return [quantity, show(start), show(before), show(after), growth, `+${show(allowed)}`, flat ? 'flat' : 'LEAKS'];
+    const verdict = whole ? (flat ? 'flat' : 'LEAKS') : '';
+    return [quantity, show(start), show(before), show(after), growth, `+${show(allowed)}`, verdict];
   });
   const all = [['', 'start', 'after warm-up', 'end', 'growth', 'allowed', ''], ...rows];
   return all.map((row) =>

@@ -27,7 +27,7 @@ export type Settings = {
   /** Instead of the command line: a server that leaks. */
   leaky?: { program: string; env: Record<string, string> };
   /** Ends the load early. */
-  signal: AbortSignal;
+  signal?: AbortSignal;
   say?: (line: string) => void;
 };
 
@@ -39,6 +39,8 @@ export type Report = {
   failures: string[];
   responses: number;
   webhooks: number;
+  /** The load had its time, so that something can be said of the halves. */
+  whole: boolean;
   /** How long the load went on, and how long after its warm-up. */
   ms: number;
   judgedMs: number;
@@ -88,7 +90,7 @@ export async function soak(settings: Settings): Promise<Report> {
   if (figures.overtaken > MOST_OVERTAKEN * figures.acts) {
     failures.push(`${figures.overtaken} acts took longer than their response lived: this machine is too slow`);
   }
-  return { verdicts, samples, figures, failures, responses, webhooks: ends.told, ms, judgedMs: ms - times.warm };
+  return { verdicts, samples, figures, failures, responses, webhooks: ends.told, whole, ms, judgedMs: ms - times.warm };
 }
 
 type Soak = {
@@ -100,13 +102,13 @@ type Soak = {
   settings: Settings;
 };
 
-/** @returns `whole`: it was not ended before its time, so that something can be said of the halves */
+/** @returns when it began, how long it took, and whether it was not ended before its time */
 async function underLoad(soak: Soak): Promise<{ began: number; ms: number; whole: boolean }> {
   const { holt, ends, figures, times, settings } = soak;
   const began = performance.now();
   const time = AbortSignal.timeout(settings.ms);
   const over = new AbortController();
-  const signal = AbortSignal.any([settings.signal, over.signal, time]);
+  const signal = AbortSignal.any([over.signal, time, ...(settings.signal === undefined ? [] : [settings.signal])]);
   const load: Load = {
     holt,
     ends,

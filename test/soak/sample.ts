@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readFileSync, readdirSync, readlinkSync, statSync } from 'node:fs';
+import { readdirSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { rssOf } from '../../bench/proc.ts';
@@ -98,9 +98,4 @@ function sizesIn(data: string): Map<string, number> {
     sizes.set(DIRECTORY, (sizes.get(DIRECTORY) ?? 0) + found.size);
   }
   return sizes;
-}
-
-/** Of the machine, at the start of a report. */
-export function memoryOfMachine(): string {
-  return /^MemTotal:\s+(\d+ kB)$/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1] ?? 'unknown';
 }

@@ -17,10 +17,6 @@ const { values } = parseArgs({
 const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9));
 const mode = RETENTION_MODES.find((known) => known === values.retention);
 if (mode === undefined) throw new RangeError(`--retention: expected one of ${RETENTION_MODES.join(', ')}`);
-const stop = new AbortController();
-process.once('SIGINT', () => {
-  stop.abort();
-});
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
@@ -32,7 +28,6 @@ const report = await soak({
   seed,
   clients: Number(values.clients),
   mode,
-  signal: stop.signal,
   say,
 });
 for (const line of linesOf(report)) say(line);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { call, create, get, otter, post, remove } from '../contract/wire.ts';
+import { call, create, get, otter, poll, post, remove } from '../contract/wire.ts';
 import type { Answer } from '../contract/wire.ts';
 import { ALL } from '../contract/webhook-endpoint.ts';
 import { checkTold, pollToEnd, somePace, someStory } from './client.ts';
@@ -7,13 +7,14 @@ import type { Client } from './client.ts';
 
 /** What clients do with several responses, and what else they ask for. */
 
-/** Three turns, each on the one before. */
+/** Three turns, each on the one before; then the first is deleted. */
 export async function chain(client: Client): Promise<void> {
   const { holt, random } = client;
-  let previous: string | undefined;
+  const ids: string[] = [];
   for (let turn = 1; turn <= 3; turn += 1) {
     const story = someStory(client);
     const background = random.chance(0.7);
+    const previous = ids.at(-1);
     const body = otter(story, { background, ...(previous === undefined ? {} : { previous_response_id: previous }) });
     const { id } = await create(holt, body);
     const final = await pollToEnd(client, id);
@@ -22,10 +23,11 @@ export async function chain(client: Client): Promise<void> {
     if (background) client.ends.seen(id, final.status);
     const items = ok(await get(holt, `responses/${id}/input_items?limit=100`)) as { data: unknown[] };
     assert.equal(items.data.length, 2 * turn - 1);
-    previous = id;
+    ids.push(id);
   }
-  // Of a chain in the middle: what was built on it stays.
-  if (random.chance(0.3)) ok(await remove(holt, previous!));
+  // What was built on a response does not go with it.
+  ok(await remove(holt, ids[0]!));
+  await poll(holt, ids[1]!);
 }
 
 /** A conversation with two turns, that is deleted in the end. */
