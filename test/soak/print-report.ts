@@ -1,4 +1,4 @@
-import { DIRECTORY, LIVE, RESIDENT } from './sample.ts';
+import { DIRECTORY, IN_USE, LIVE, RESIDENT } from './sample.ts';
 import type { Report } from './run-soak.ts';
 import { isCount } from './verdict.ts';
 
@@ -44,7 +44,7 @@ function shown(value: number, count: boolean): string {
 function sensitivity({ verdicts, responses, judgedMs, ms }: Report): string {
   const between = (responses * judgedMs) / 2 / ms;
   return verdicts
-    .filter(({ quantity }) => [RESIDENT, LIVE, DIRECTORY].includes(quantity))
+    .filter(({ quantity }) => [RESIDENT, LIVE, DIRECTORY, IN_USE].includes(quantity))
     .map(({ quantity, allowed }) => `${(allowed / between / 1_024).toFixed(1)} kiB of ${quantity}`)
     .join(', ')
     .concat(' a response');

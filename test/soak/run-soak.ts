@@ -57,7 +57,7 @@ const STOP_MS = 60_000;
 /** A line on the screen, now and then, ms. */
 const SAY_MS = 60_000;
 /** Of acts whose response was forgotten meanwhile: more of them, and the load has not seen enough. */
-const MOST_OVERTAKEN = 0.02;
+const MOST_OVERTAKEN = 0.05;
 
 type Times = { response: number; log: number; warm: number; period: number };
 
@@ -68,7 +68,7 @@ type Times = { response: number; log: number; warm: number; period: number };
 function timesOf(ms: number): Times {
   const response = Math.min(Math.max(10_000, ms / 10), 600_000);
   const warm = Math.max(ms / 3, response + TOMBSTONE_MS + SWEEP_MS);
-  return { response, log: response / 2, warm, period: Math.min(Math.max(ms / 180, 500), 2_000) };
+  return { response, log: 0.8 * response, warm, period: Math.min(Math.max(ms / 180, 500), 2_000) };
 }
 
 /** Rejects only when there is no server to speak to. */

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readdirSync, readlinkSync, statSync } from 'node:fs';
+import { closeSync, openSync, readSync, readdirSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { rssOf } from '../../bench/proc.ts';
@@ -16,6 +16,7 @@ export const LIVE = 'live heap';
 export const FILES = 'open files';
 export const SOCKETS = 'open sockets';
 export const DIRECTORY = 'data directory';
+export const IN_USE = 'in use in holt.db';
 export const SERIES = 'lines of /metrics';
 
 /** Every this many samples those that cost the server something: a garbage collection, and a scrape. */
@@ -38,6 +39,7 @@ export class Sampler {
     values.set(RESIDENT, rssOf(pid));
     for (const [name, count] of handlesOf(pid)) values.set(name, count);
     for (const [name, size] of sizesIn(this.#holt.data)) values.set(name, size);
+    values.set(IN_USE, bytesInUse(join(this.#holt.data, 'holt.db')));
     const sample = { at: performance.now(), values };
     if (this.samples.length % DEAR_EVERY === 0) {
       values.set(LIVE, await this.#liveHeap(signal));
@@ -98,4 +100,19 @@ function sizesIn(data: string): Map<string, number> {
     sizes.set(DIRECTORY, (sizes.get(DIRECTORY) ?? 0) + found.size);
   }
   return sizes;
+}
+
+/**
+ * Of a database of SQLite: its pages without those that are free, from the header (https://sqlite.org/fileformat.html:
+ * page size at 16, pages at 28, free pages at 36). It is written by checkpoints.
+ */
+function bytesInUse(file: string): number {
+  const header = Buffer.alloc(40);
+  const handle = openSync(file, 'r');
+  try {
+    readSync(handle, header, 0, header.length, 0);
+  } finally {
+    closeSync(handle);
+  }
+  return header.readUInt16BE(16) * (header.readUInt32BE(28) - header.readUInt32BE(36));
 }

@@ -17,7 +17,7 @@ test('80 seconds of mixed load leave memory, handles and disk as they were', { t
 
 test('a leak of each kind is told', { timeout: 240_000 }, async (t) => {
   const program = join(import.meta.dirname, 'programs/leaky.ts');
-  const leaky = { program, env: { HOLT_LEAKS: 'memory,handles,disk' } };
+  const leaky = { program, env: { HOLT_LEAKS: 'memory,handles,disk,rows' } };
   const report = await soak({ ms: 80_000, seed: SEED, clients: CLIENTS, signal: t.signal, leaky });
   for (const line of linesOf(report)) t.diagnostic(line);
   for (const told of [

@@ -1,4 +1,4 @@
-import { DIRECTORY, FILES, LIVE, RESIDENT, SERIES, SOCKETS } from './sample.ts';
+import { DIRECTORY, FILES, IN_USE, LIVE, RESIDENT, SERIES, SOCKETS } from './sample.ts';
 import type { Sample } from './sample.ts';
 
 /**
@@ -31,6 +31,7 @@ type Tolerance = { absolute: number; share: number };
  * - Open sockets: one for each client that has spoken within the last ten seconds, and one for each webhook under way.
  * - Data directory: SQLite never shortens its file and fills the holes in it first, so that it grows only when there is
  *   more alive than ever before. How much is alive varies with chance.
+ * - In use in the database: what was made within a lifetime, and that is up to chance: above all how many large ones.
  * - Lines of `/metrics`: an answer of a new class at a known route adds a line, and a histogram of a new kind a dozen.
  */
 const TOLERANCES: Record<string, Tolerance> = {
@@ -39,6 +40,7 @@ const TOLERANCES: Record<string, Tolerance> = {
   [FILES]: { absolute: 2, share: 0 },
   [SOCKETS]: { absolute: 10, share: 0.1 },
   [DIRECTORY]: { absolute: MIB, share: 0.05 },
+  [IN_USE]: { absolute: MIB, share: 0.15 },
   [SERIES]: { absolute: 30, share: 0 },
 };
 /** A file of the data directory. */
