@@ -11,7 +11,6 @@ import { Figures, runLoad } from './load.ts';
 import type { Load } from './load.ts';
 import { leftovers } from './rows.ts';
 import { Sampler } from './sample.ts';
-import type { Sample } from './sample.ts';
 import { judge } from './verdict.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -33,7 +32,6 @@ export type Settings = {
 
 export type Report = {
   verdicts: Verdict[];
-  samples: Sample[];
   figures: Figures;
   /** What went wrong, leaks included; empty when all is well. */
   failures: string[];
@@ -66,9 +64,9 @@ type Times = { response: number; log: number; warm: number; period: number };
  * third of the run, but no less than it takes until the first row is gone.
  */
 function timesOf(ms: number): Times {
-  const response = Math.min(Math.max(10_000, ms / 10), 600_000);
+  const response = Math.round(Math.min(Math.max(10_000, ms / 10), 600_000));
   const warm = Math.max(ms / 3, response + TOMBSTONE_MS + SWEEP_MS);
-  return { response, log: 0.8 * response, warm, period: Math.min(Math.max(ms / 180, 500), 2_000) };
+  return { response, log: Math.round(0.8 * response), warm, period: Math.min(Math.max(ms / 180, 500), 2_000) };
 }
 
 /** Rejects only when there is no server to speak to. */
@@ -84,13 +82,12 @@ export async function soak(settings: Settings): Promise<Report> {
   sampler.close();
   const responses = await settle(holt, ends, times, failures);
   failures.push(...(await endOf(holt)));
-  const { samples } = sampler;
-  const verdicts = judge(samples, began + times.warm);
+  const verdicts = judge(sampler.samples, began + times.warm);
   if (whole) failures.push(...leaksIn(verdicts));
   if (figures.overtaken > MOST_OVERTAKEN * figures.acts) {
     failures.push(`${figures.overtaken} acts took longer than their response lived: this machine is too slow`);
   }
-  return { verdicts, samples, figures, failures, responses, webhooks: ends.told, whole, ms, judgedMs: ms - times.warm };
+  return { verdicts, figures, failures, responses, webhooks: ends.told, whole, ms, judgedMs: ms - times.warm };
 }
 
 type Soak = {

@@ -26,7 +26,7 @@ type Tolerance = { absolute: number; share: number };
  * - Resident memory: V8 gives pages back late and in lumps (its young generation alone is up to 48 MiB), and the C
  *   allocator keeps what it once had. Its fine form is the live heap.
  * - Live heap, after a garbage collection: what differs is what is under way at that moment, a few large outputs at most,
- *   each some 100 kB of text in several forms, and code that is still being optimised.
+ *   each some 100 kB of text in several forms, and compiled code: runs of twenty minutes have seen it shrink by 4 MiB.
  * - Open files: a server opens what it needs at its start. Two are for a key file and a look at the disk.
  * - Open sockets: one for each client that has spoken within the last ten seconds, and one for each webhook under way.
  * - Data directory: SQLite never shortens its file and fills the holes in it first, so that it grows only when there is
@@ -36,7 +36,7 @@ type Tolerance = { absolute: number; share: number };
  */
 const TOLERANCES: Record<string, Tolerance> = {
   [RESIDENT]: { absolute: 24 * MIB, share: 0.05 },
-  [LIVE]: { absolute: MIB, share: 0.02 },
+  [LIVE]: { absolute: 3 * MIB, share: 0.02 },
   [FILES]: { absolute: 2, share: 0 },
   [SOCKETS]: { absolute: 10, share: 0.1 },
   [DIRECTORY]: { absolute: MIB, share: 0.05 },
