@@ -146,7 +146,7 @@ async function watch({ sampler, ends, figures, times, settings }: Soak, signal: 
   let last = began;
   while (!signal.aborted) {
     try {
-      await sampler.take(AbortSignal.any([signal, AbortSignal.timeout(SETTLE_MS)]));
+      await sampler.take(figures.acts, AbortSignal.any([signal, AbortSignal.timeout(SETTLE_MS)]));
       ends.settle();
     } catch (error) {
       if (!signal.aborted) figures.failures.push(`a look at the server: ${String(error)}`);

@@ -8,8 +8,11 @@ import { LIVE_HEAP } from './live-heap.ts';
 
 /** Looks at a server from outside: what it holds of memory, handles and disk. Linux only. */
 
-/** Quantities by name, at so many ms of performance.now(). What was not looked at is not there. */
-export type Sample = { at: number; values: Map<string, number> };
+/**
+ * Quantities by name, at so many ms of performance.now(), when clients had done so many acts. What was not looked at is
+ * not there.
+ */
+export type Sample = { at: number; acts: number; values: Map<string, number> };
 
 export const RESIDENT = 'resident memory';
 export const LIVE = 'live heap';
@@ -32,15 +35,18 @@ export class Sampler {
     this.#lines = createInterface({ input: holt.process.stdout! });
   }
 
-  /** @param signal a server that does not answer is a failure of the soak, but must not hang it */
-  async take(signal: AbortSignal): Promise<void> {
+  /**
+   * @param acts what clients have done so far
+   * @param signal a server that does not answer is a failure of the soak, but must not hang it
+   */
+  async take(acts: number, signal: AbortSignal): Promise<void> {
     const values = new Map<string, number>();
     const pid = this.#holt.process.pid!;
     values.set(RESIDENT, rssOf(pid));
     for (const [name, count] of handlesOf(pid)) values.set(name, count);
     for (const [name, size] of sizesIn(this.#holt.data)) values.set(name, size);
     values.set(IN_USE, bytesInUse(join(this.#holt.data, 'holt.db')));
-    const sample = { at: performance.now(), values };
+    const sample = { at: performance.now(), acts, values };
     if (this.samples.length % DEAR_EVERY === 0) {
       values.set(LIVE, await this.#liveHeap(signal));
       values.set(SERIES, await this.#series(signal));

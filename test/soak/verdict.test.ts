@@ -9,10 +9,18 @@ import { judge } from './verdict.ts';
 const MIB = 1 << 20;
 
 /** Ninety samples, one a second, the first thirty of them warm-up. */
-function samplesOf(quantity: string, valueAt: (second: number) => number | undefined): Sample[] {
+function samplesOf(
+  quantity: string,
+  valueAt: (second: number) => number | undefined,
+  actsAt: (second: number) => number = (second) => 20 * second,
+): Sample[] {
   return Array.from({ length: 90 }, (_, second) => {
     const value = valueAt(second);
-    return { at: second * 1_000, values: new Map(value === undefined ? [] : [[quantity, value]]) };
+    return {
+      at: second * 1_000,
+      acts: actsAt(second),
+      values: new Map(value === undefined ? [] : [[quantity, value]]),
+    };
   });
 }
 
@@ -45,10 +53,22 @@ test('what shrinks is no leak', () => {
 test('one more file each half is allowed, a file that came into being late is not', () => {
   assert.ok(isFlat(FILES, (second) => (second < 60 ? 27 : 29)));
   assert.ok(!isFlat(FILES, (second) => (second < 60 ? 27 : 30)));
-  assert.ok(!isFlat('holt.db-copy', (second) => (second < 60 ? undefined : 2 * MIB)));
+  assert.ok(!isFlat('holt.db-copy', (second) => (second < 60 ? undefined : 3 * MIB)));
 });
 
 test('what is looked at now and then is judged by what was seen', () => {
   assert.ok(isFlat(LIVE, (second) => (second % 4 === 0 ? 60 * MIB : undefined)));
   assert.ok(!isFlat(LIVE, (second) => (second % 4 === 0 ? (60 + second / 5) * MIB : undefined)));
+});
+
+test('what clients left on the disk may grow with what they do, memory may not', () => {
+  const grown = (second: number): number => (second < 60 ? 100 : 150) * MIB;
+  const busier = (second: number): number => 20 * second + 20 * Math.max(0, second - 60);
+  for (const [quantity, flat] of [
+    ['holt.db', true],
+    [LIVE, false],
+  ] as const) {
+    assert.equal(judge(samplesOf(quantity, grown, busier), 30_000)[0]!.flat, flat, quantity);
+    assert.ok(!isFlat(quantity, grown), quantity);
+  }
 });

@@ -19,8 +19,11 @@ export type Verdict = {
 
 const MIB = 1 << 20;
 
-/** By how much a quantity that is flat may still differ between the halves: absolute, and as a share of the first. */
-type Tolerance = { absolute: number; share: number };
+/**
+ * By how much a quantity that is flat may still differ between the halves: absolute, and as a share of the first.
+ * `byPace`: and by as much as the second half was busier, since a machine that gets time again makes more in a lifetime.
+ */
+type Tolerance = { absolute: number; share: number; byPace?: boolean };
 
 /**
  * - Resident memory: V8 gives pages back late and in lumps (its young generation alone is up to 48 MiB), and the C
@@ -39,12 +42,12 @@ const TOLERANCES: Record<string, Tolerance> = {
   [LIVE]: { absolute: 3 * MIB, share: 0.02 },
   [FILES]: { absolute: 2, share: 0 },
   [SOCKETS]: { absolute: 10, share: 0.1 },
-  [DIRECTORY]: { absolute: MIB, share: 0.05 },
-  [IN_USE]: { absolute: MIB, share: 0.15 },
+  [DIRECTORY]: { absolute: 2 * MIB, share: 0.05, byPace: true },
+  [IN_USE]: { absolute: MIB, share: 0.15, byPace: true },
   [SERIES]: { absolute: 30, share: 0 },
 };
 /** A file of the data directory. */
-const FILE: Tolerance = { absolute: MIB, share: 0.1 };
+const FILE: Tolerance = { absolute: 2 * MIB, share: 0.1, byPace: true };
 
 /** Or bytes. */
 export function isCount(quantity: string): boolean {
@@ -68,9 +71,19 @@ function judgeOne(quantity: string, samples: readonly Sample[], warm: number): V
   const middle = (warm + (samples.at(-1)?.at ?? warm)) / 2;
   const before = median(judged.filter(({ at }) => at < middle).map(({ value }) => value));
   const after = median(judged.filter(({ at }) => at >= middle).map(({ value }) => value));
-  const { absolute, share } = TOLERANCES[quantity] ?? FILE;
-  const allowed = absolute + share * before;
+  const { absolute, share, byPace } = TOLERANCES[quantity] ?? FILE;
+  const busier = byPace === true ? Math.max(0, paceOf(samples, middle) / paceOf(samples, warm, middle) - 1) : 0;
+  const allowed = absolute + (share + busier) * before;
   return { quantity, start: seen[0]?.value ?? 0, before, after, allowed, flat: after - before <= allowed };
+}
+
+/** Acts per ms from one time to another. */
+function paceOf(samples: readonly Sample[], from: number, to = Infinity): number {
+  const within = samples.filter(({ at }) => at >= from && at < to);
+  const [first, last] = [within[0], within.at(-1)];
+  if (first === undefined || last === undefined || last.at === first.at) return 1;
+  // Without any act at all there is no pace to compare with.
+  return Math.max(1, last.acts - first.acts) / (last.at - first.at);
 }
 
 /** 0 of nothing: what came into being after the first half has grown from nothing. */
