@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DIRECTORY, FILES, LIVE, RESIDENT } from './sample.ts';
+import { DIRECTORY, FILES, IN_USE, LIVE, RESIDENT } from './sample.ts';
 import type { Sample } from './sample.ts';
 import { judge } from './verdict.ts';
 
@@ -61,14 +61,18 @@ test('what is looked at now and then is judged by what was seen', () => {
   assert.ok(!isFlat(LIVE, (second) => (second % 4 === 0 ? (60 + second / 5) * MIB : undefined)));
 });
 
-test('what clients left on the disk may grow with what they do, memory may not', () => {
-  const grown = (second: number): number => (second < 60 ? 100 : 150) * MIB;
+test('a database may grow with what clients do, by what is alive in it; nothing else may', () => {
+  const grown = (second: number): number => (second < 60 ? 20 : 30) * MIB;
   const busier = (second: number): number => 20 * second + 20 * Math.max(0, second - 60);
-  for (const [quantity, flat] of [
-    ['holt.db', true],
-    [LIVE, false],
+  for (const [quantity, alive, acts, flat] of [
+    ['holt.db', 10 * MIB, busier, true],
+    ['holt.db', 10 * MIB, undefined, false],
+    ['leak', 2 * MIB, busier, false],
+    [LIVE, 10 * MIB, busier, false],
   ] as const) {
-    assert.equal(judge(samplesOf(quantity, grown, busier), 30_000)[0]!.flat, flat, quantity);
-    assert.ok(!isFlat(quantity, grown), quantity);
+    const samples = samplesOf(quantity, grown, acts);
+    for (const { values } of samples) values.set(IN_USE, alive);
+    const verdict = judge(samples, 30_000).find((one) => one.quantity === quantity);
+    assert.equal(verdict?.flat, flat, `${quantity}, ${alive}, ${acts === undefined ? 'as busy' : 'busier'}`);
   }
 });

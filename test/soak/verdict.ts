@@ -21,7 +21,7 @@ const MIB = 1 << 20;
 
 /**
  * By how much a quantity that is flat may still differ between the halves: absolute, and as a share of the first.
- * `byPace`: and by as much as the second half was busier, since a machine that gets time again makes more in a lifetime.
+ * `byPace`: and by as much more as is alive in the database when the second half was busier.
  */
 type Tolerance = { absolute: number; share: number; byPace?: boolean };
 
@@ -63,18 +63,22 @@ export function judge(samples: readonly Sample[], warm: number): Verdict[] {
 }
 
 function judgeOne(quantity: string, samples: readonly Sample[], warm: number): Verdict {
-  const seen = samples.flatMap(({ at, values }) => {
-    const value = values.get(quantity);
-    return value === undefined ? [] : [{ at, value }];
-  });
-  const judged = seen.filter(({ at }) => at >= warm);
   const middle = (warm + (samples.at(-1)?.at ?? warm)) / 2;
-  const before = median(judged.filter(({ at }) => at < middle).map(({ value }) => value));
-  const after = median(judged.filter(({ at }) => at >= middle).map(({ value }) => value));
+  const before = median(seen(quantity, samples, warm, middle));
+  const after = median(seen(quantity, samples, middle));
   const { absolute, share, byPace } = TOLERANCES[quantity] ?? FILE;
-  const busier = byPace === true ? Math.max(0, paceOf(samples, middle) / paceOf(samples, warm, middle) - 1) : 0;
-  const allowed = absolute + (share + busier) * before;
-  return { quantity, start: seen[0]?.value ?? 0, before, after, allowed, flat: after - before <= allowed };
+  const alive = byPace === true ? median(seen(IN_USE, samples, warm, middle)) : 0;
+  const busier = Math.max(0, paceOf(samples, middle) / paceOf(samples, warm, middle) - 1);
+  const allowed = absolute + share * before + busier * alive;
+  const start = seen(quantity, samples, 0)[0] ?? 0;
+  return { quantity, start, before, after, allowed, flat: after - before <= allowed };
+}
+
+function seen(quantity: string, samples: readonly Sample[], from: number, to = Infinity): number[] {
+  return samples.flatMap(({ at, values }) => {
+    const value = values.get(quantity);
+    return value === undefined || at < from || at >= to ? [] : [value];
+  });
 }
 
 /** Acts per ms from one time to another. */
