@@ -85,7 +85,8 @@ export class Disk implements AsyncDisposable {
     return this.holt.url;
   }
 
-  async start(): Promise<void> {
+  /** @param below the directory that is on the faulty disk; files in directories of it are not */
+  async start(below = this.data): Promise<void> {
     const file = join(this.data, 'holt.yaml');
     await writeFile(file, JSON.stringify({ worker: { drain: '500ms' } })); // JSON is YAML
     this.#holt = await spawnHolt({
@@ -93,7 +94,7 @@ export class Disk implements AsyncDisposable {
       flags: ['--config', file],
       env: {
         LD_PRELOAD: this.#shim,
-        DISK_BELOW: this.data,
+        DISK_BELOW: below,
         DISK_PLATTER: this.#platter,
         DISK_CONTROL: this.#controlFile,
         DISK_SEED: String(this.#seed),
