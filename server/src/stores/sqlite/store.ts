@@ -56,7 +56,7 @@ export class SqliteStore implements Store {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const file = join(directory, 'holt.db');
     const lost = await whatIsLost(directory);
-    if (lost !== undefined) throw new DatabaseDamaged(file, lost);
+    if (lost !== undefined) throw new DatabaseDamaged(file, lost, 'untouched');
     const used = await hasCompanions(directory);
     const thread = new Worker(new URL('thread.ts', import.meta.url), { workerData: { file, used } });
     const first = await new Promise<FromThread>((resolve, reject) => {
