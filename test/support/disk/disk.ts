@@ -23,18 +23,21 @@ const FIELDS = [
   'early',
   'readErrno',
   'lastSync',
+  'spoil',
 ] as const;
 type Field = (typeof FIELDS)[number];
 
 const { EIO, ENOSPC } = constants.errno;
 /** What a test can do to the disk, and take back with `HEALTHY`. */
-export const HEALTHY = { writeErrno: 0, syncErrno: 0, syncDelay: 0, readErrno: 0, room: -1 };
+export const HEALTHY = { writeErrno: 0, syncErrno: 0, syncDelay: 0, readErrno: 0, room: -1, spoil: 0 };
 export const FAULTS = {
   'no room for any write': { writeErrno: ENOSPC },
   'an error of every write': { writeErrno: EIO },
   'an error of every sync': { syncErrno: EIO },
   'no room, as syncs say it': { syncErrno: ENOSPC },
 };
+/** Syncs fail, and with them the sectors that they were to write: the end of the last durable commit lies in the first. */
+export const SPOILING = { syncErrno: EIO, spoil: 1 };
 /** It leaves alone what is in memory. */
 export const UNREADABLE = { readErrno: EIO };
 
