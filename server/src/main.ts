@@ -54,6 +54,8 @@ export type Holt = {
    * StopOverdue when that can't be done in time; then only the end of the process ends everything.
    */
   stop(): Promise<void>;
+  /** Resolves with what to say of it when the store has died. Nothing can be served any more: end the process. */
+  broken: Promise<string>;
 };
 
 /** Something that a stop waits for does not answer. What is durable is not touched by ending the process. */
@@ -109,6 +111,13 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
     worker.watched(id);
   });
   let ready = false;
+  const broken = opened.died.then((why) => {
+    worker.takeNoMore();
+    log.error({ reason: why }, 'the store has died');
+    // Who waits for an answer would wait for ever.
+    app.server.closeAllConnections();
+    return why;
+  });
   const readiness = new Readiness({ store, clock });
   const app = makeApp({
     clock,
@@ -196,7 +205,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
   webhooks.start();
   const { port } = app.server.address() as AddressInfo; // a TCP server that listens
   const host = config.server.host.includes(':') ? `[${config.server.host}]` : config.server.host;
-  return { url: `http://${host}:${port}`, stop };
+  return { url: `http://${host}:${port}`, stop, broken };
 }
 
 function metricsOf({ models, providers, worker }: Config): PrometheusMetrics {

@@ -177,7 +177,7 @@ test('what is claimed while the server begins to stop is handed back, and no try
   await rm(data, { recursive: true });
 });
 
-test('a damaged log is named and left alone; the others are recovered', async () => {
+test('a damaged log is named and its response ends; the others are recovered', async () => {
   const data = await temporaryDirectory();
   const first = await startHolt({ data });
   const damaged = await first.client.responses.create({ model: 'otter', input: 'x', background: true, metadata: SLOW });

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import test from 'node:test';
+import test, { describe } from 'node:test';
 import fc from 'fast-check';
 import { Assembler } from '../../server/src/domain/assembler.ts';
 import { decodeEvents, encodeEvents, mergeBodies } from '../../server/src/domain/chunk-codec.ts';
-import { Fold, fold } from '../../server/src/domain/fold.ts';
-import { foldLog } from '../../server/src/domain/read-log.ts';
+import { BrokenLog, Fold, fold } from '../../server/src/domain/fold.ts';
+import { foldLog, foldReadable } from '../../server/src/domain/read-log.ts';
 import { isEnded } from '../../server/src/domain/status.ts';
 import type { UpstreamEvent } from '../../server/src/domain/upstream-event.ts';
 import type { ResponseEvent } from '../../server/src/protocol/events.ts';
@@ -195,6 +195,53 @@ test('a long text costs a few bytes an event and a long list of done events next
   const { log, fold: final } = runLog(events, 'stop');
   const body = encodeEvents(log, final.response);
   assert.ok(body.length < 10_000 * 8 + 2_000, `${body.length} bytes`);
+});
+
+describe('a damaged log', () => {
+  const { log, fold: final } = runLog([{ type: 'text', delta: 'otters hold hands' }], 'stop');
+  const half = log.slice(0, 5);
+  const body = encodeEvents(half, final.response);
+  const sound = { firstSequence: 0, count: half.length, body };
+  const empty = new Uint8Array(0);
+  const damages: Record<string, (typeof sound)[]> = {
+    'an empty chunk': [sound, { firstSequence: half.length, count: 2, body: empty }],
+    'only an empty chunk': [{ ...sound, body: empty }],
+    'more events than it says': [{ ...sound, count: half.length - 1 }],
+    'fewer events than it says': [{ ...sound, count: half.length + 1 }],
+    'a chunk that is missing': [sound, { firstSequence: half.length + 2, count: 1, body }],
+    'chunks in another order': [{ ...sound, firstSequence: 3 }, sound],
+  };
+  for (const [name, chunks] of Object.entries(damages)) {
+    test(`${name} ends the reading of a log that has no end`, async () => {
+      // As a store does that looks for the first chunk with an event after the cursor.
+      const read = (_no: number, after: number) => {
+        const at = chunks.findIndex(({ firstSequence, count }) => firstSequence + count - 1 > after);
+        return Promise.resolve({ chunks: at < 0 ? [] : chunks.slice(at, at + 1), closed: false });
+      };
+      await assert.rejects(foldLog({ read }, 1), BrokenLog);
+      const { state, damage } = await foldReadable({ read }, 1);
+      assert.ok(damage instanceof BrokenLog);
+      assert.ok(state.nextSequence <= half.length);
+    });
+  }
+
+  test('chunks that always begin before what was read are given up', async () => {
+    const later = { firstSequence: 2, count: 1_000, body: encodeEvents(half.slice(2), final.response) };
+    const read = (_no: number, after: number) =>
+      Promise.resolve({ chunks: [after < 0 ? sound : later], closed: false });
+    await assert.rejects(foldLog({ read }, 1), /out of order/);
+  });
+
+  test('what is said of it does not quote it', async () => {
+    const secret = '{"type":"response.created","said":"otters';
+    const raw = encodeEvents([JSON.parse(`${secret}"}`) as ResponseEvent], final.response);
+    const torn = Buffer.from(raw);
+    torn[torn.length - 1] = 0x7a;
+    const read = () => Promise.resolve({ chunks: [{ firstSequence: 0, count: 1, body: torn }], closed: false });
+    const { damage } = await foldReadable({ read }, 1);
+    assert.match(damage?.message ?? '', /can't be decoded$/);
+    assert.equal(damage?.cause, undefined);
+  });
 });
 
 test('a log that is compacted between two pages is folded all the same', async () => {

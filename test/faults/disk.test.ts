@@ -7,7 +7,7 @@ import test from 'node:test';
 import type { Response } from '../../server/src/protocol/response.ts';
 import { call, checkStreamed, get, isNumber, poll, post, request, startStream, urlOf } from '../crash/clients.ts';
 import type { Streaming } from '../crash/clients.ts';
-import { Disk, FAULTS, HEALTHY, UNREADABLE } from '../support/disk/disk.ts';
+import { Disk, FAULTS, HEALTHY, SPOILING, UNREADABLE } from '../support/disk/disk.ts';
 import { History } from '../support/history.ts';
 
 /** A server on a disk that is full, fails or is slow (design.md §2: nothing acknowledged is lost, nothing is stuck). */
@@ -183,6 +183,23 @@ test('syncs of 200 ms are shared by all that run, and change nothing else', asyn
   disk.set(HEALTHY);
   await disk.start();
   for (const { history } of streams) assert.equal((await checkStreamed(disk.url, history)).status, 'completed');
+});
+
+test('after a failed sync nothing is built on the sectors that it may have ruined', async (t) => {
+  await using disk = await Disk.make(t);
+  if (disk === undefined) return;
+  await disk.start();
+  const before = await createAndEnd(disk.url);
+  disk.set(SPOILING);
+  await assertRefused(`${disk.url}/v1/responses`, request(SHORT));
+  disk.set(HEALTHY);
+  await untilReady(disk.url);
+  const later = await createAndEnd(disk.url);
+  await disk.cutPower();
+  await disk.start();
+  for (const acknowledged of [before, later]) {
+    assert.deepEqual(await get(disk.url, acknowledged.id), acknowledged);
+  }
 });
 
 test('what a start replays is on the disk before anything is built on it, though its sync had failed', async (t) => {

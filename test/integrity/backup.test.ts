@@ -7,6 +7,7 @@ import { SqliteStore } from '../../server/src/stores/sqlite/store.ts';
 import { call, create, otter, pollUntil } from '../contract/wire.ts';
 import { began, follow, get, isNumber, startStream, streamUrl, wholeLog } from '../crash/clients.ts';
 import type { Streaming } from '../crash/clients.ts';
+import { Disk, HEALTHY } from '../support/disk/disk.ts';
 import { isTerminal } from '../support/history.ts';
 import { runHolt } from '../support/cli.ts';
 import { spawnHolt, temporaryDirectory } from '../support/holt.ts';
@@ -236,3 +237,27 @@ async function checkCopy(to: string, streams: Streaming[]): Promise<void> {
   await restored.kill();
   assert.deepEqual((await diagnose(to)).findings, []);
 }
+
+test('a target without room is refused in words, leaves nothing behind, and the server goes on', async (t) => {
+  await using disk = await Disk.make(t);
+  if (disk === undefined) return;
+  const place = await temporaryDirectory();
+  const to = join(place, 'copy');
+  await disk.start(join(place, '.copy.holt-partial'));
+  await addBulk(disk.holt, 4);
+  const running = await startStream(disk.url, { ...PATIENT, tokens: 150 }, isNumber(8));
+  const backup = ['backup', '--to', to, '--url', disk.url, '--data', disk.data];
+  disk.set({ room: 2_000_000 });
+  const refused = await runHolt(backup);
+  assert.deepEqual([refused.code, refused.stdout], [1, '']);
+  assert.match(refused.stderr, /^holt: The backup could not be made, and nothing is left of it: .*full.*\n$/);
+  assert.ok(disk.get('faults') > 0);
+  assert.deepEqual(await readdir(place), []);
+  assert.equal(await running.end, 'closed', 'what ran has gone on');
+  assert.equal((await fetch(`${disk.url}/readyz`)).status, 200);
+
+  disk.set(HEALTHY);
+  const made = await runHolt(backup);
+  assert.equal(made.code, 0, made.stderr);
+  assert.deepEqual((await diagnose(to)).findings, []);
+});

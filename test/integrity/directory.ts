@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { cp, readFile, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { LOCAL, runToEnd, subscribe } from '../contract/webhook-endpoint.ts';
 import { SILENT, call, create, otter, remove } from '../contract/wire.ts';
@@ -62,9 +62,11 @@ export function tamper(data: string, ...statements: string[]): void {
   }
 }
 
-/** Of every file, to see that nothing was touched. */
+/** Of every file at any depth, to see that nothing was touched. */
 export async function hashes(data: string): Promise<Record<string, string>> {
-  const names = (await readdir(data)).toSorted();
+  const found = await readdir(data, { recursive: true, withFileTypes: true });
+  const files = found.filter((entry) => entry.isFile());
+  const names = files.map(({ parentPath, name }) => relative(data, join(parentPath, name))).toSorted();
   const entries = names.map(async (name) => {
     const bytes = await readFile(join(data, name));
     return [name, createHash('sha256').update(bytes).digest('hex')] as const;

@@ -54,7 +54,7 @@ const DAMAGES: Damage[] = [
   {
     name: 'a log is gone',
     sql: ({ unfinished }) => `delete from chunk where n = 0 and ${ROW(unfinished)}`,
-    finding: ({ unfinished }) => new RegExp(`^${unfinished}: its log is gone: restore a backup$`),
+    finding: ({ unfinished }) => new RegExp(`^${unfinished}: its log is gone: delete it, or restore a backup$`),
   },
   {
     name: 'a place is skipped while it runs',

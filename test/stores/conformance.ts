@@ -252,6 +252,21 @@ export function storeConformance(name: string, open: () => Promise<StoreHarness>
       assert.deepEqual(await store.append([{ no, chunk: chunkOf(2, 4, 1) }]), [false], 'also after the purge');
     });
 
+    withStore('a delete that is forced forgets what has not ended, whatever its owner still sends', async (store) => {
+      const { no, id } = await created(store);
+      await store.append([{ no, chunk: chunkOf(1, 3, 1) }]);
+      assert.equal(await store.delete('other', id, NOW, 'forced'), 'absent');
+      assert.equal(await store.delete('default', id, NOW, 'forced'), 'deleted');
+      assert.equal(await store.delete('default', id, NOW, 'forced'), 'absent');
+      assert.equal(await store.find('default', id, NOW), undefined);
+      assert.deepEqual(await store.append([{ no, chunk: chunkOf(2, 4, 1) }]), [false]);
+      assert.deepEqual(await store.append([{ no, chunk: chunkOf(3, 4, 1) }]), [false]);
+      const page = await store.read(no, -1, 1_000);
+      assert.ok(page.chunks.every(({ body }) => body.length === 0));
+      assert.deepEqual(await store.listOwned('w1', 0, 10), []);
+      assert.deepEqual(await store.listOrphans('w2', 0, 10), []);
+    });
+
     withStore('expiry is enforced when reading, and the sweep catches up in small steps', async (store) => {
       const expiring = await Promise.all(
         range(1, 5).map(async () => {

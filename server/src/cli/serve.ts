@@ -3,7 +3,10 @@ import type { Config } from '../config.ts';
 import { StopOverdue, start } from '../main.ts';
 import type { Overrides } from '../main.ts';
 
-/** `holt serve`: runs until SIGTERM or SIGINT, then stops gracefully; a second signal ends it at once. */
+/**
+ * `holt serve`: runs until SIGTERM or SIGINT, then stops gracefully; a second signal ends it at once. Ends with 1 when
+ * the store dies.
+ */
 export async function serve(overrides: Overrides = {}): Promise<number> {
   const config = loadProcessConfig();
   const holt = await start(config, overrides);
@@ -23,6 +26,10 @@ export async function serve(overrides: Overrides = {}): Promise<number> {
         process.exit(1);
       });
     };
+    void holt.broken.then((why) => {
+      console.error(`holt: ${why}`);
+      process.exit(1);
+    });
     process.on('SIGTERM', stop);
     process.on('SIGINT', stop);
   });

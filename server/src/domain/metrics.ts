@@ -10,7 +10,7 @@ export type ResponseKind = 'background' | 'foreground';
 
 /**
  * What was done with a response that a dead process left; `key_lost`: ended, since its words can't be read any more;
- * `damaged`: its log can't be read, it is left alone.
+ * `damaged`: its log can't be read, it is ended as failed.
  */
 export const RECOVERIES = [
   'cancel',

@@ -187,8 +187,11 @@ export type OwnedResponse = StoredResponse & {
   tail: Tail;
   /** Absent when its run is not the upstream's own, or its store keeps no such places. */
   upstream?: UpstreamPlace;
-  /** What was said so far can't be read any more: all that is left of it is the row. `request` is empty then. */
-  keyLost?: boolean;
+  /**
+   * What can't be read any more: with the `key` all that was said so far, or the `request` alone, which is damaged. Then
+   * `request` is empty.
+   */
+  lost?: 'key' | 'request';
 };
 
 /** What ends a response, written in the transaction of its closing chunk. Times in ms. */
@@ -269,8 +272,16 @@ export interface Store extends StateStore, WebhookStore {
   listOwned(workerId: string, afterNo: number, limit: number): Promise<{ no: number; id: string }[]>;
   /** Gives unfinished rows back: no owner, status kept, the attempt not counted. */
   handBack(workerId: string, nos: readonly number[]): Promise<void>;
-  /** Empties an ended response and hides it; `unfinished` when it has not ended. */
-  delete(projectId: string, id: string, now: number): Promise<'deleted' | 'unfinished' | 'absent'>;
+  /**
+   * Empties an ended response and hides it; `unfinished` when it has not ended, unless it is to be `forced`: then its
+   * log is closed where it stands, whatever is in it, so that nothing that its owner still appends is accepted.
+   */
+  delete(
+    projectId: string,
+    id: string,
+    now: number,
+    unfinished?: 'forced',
+  ): Promise<'deleted' | 'unfinished' | 'absent'>;
   /** Merges the chunks of up to `limit` ended logs. Returns how many it did. */
   compact(limit: number): Promise<number>;
   /**

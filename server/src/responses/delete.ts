@@ -1,4 +1,4 @@
-import { apiError } from '../domain/errors.ts';
+import { ApiError, apiError } from '../domain/errors.ts';
 import { endByCancel } from './cancel.ts';
 import type { ResponsesDeps } from './deps.ts';
 
@@ -12,8 +12,16 @@ export async function deleteResponse(
   let outcome = await deps.store.delete(projectId, id, deps.clock.now());
   if (outcome === 'unfinished') {
     deps.hints.announce(id, { leaving: true });
-    await endByCancel(deps, projectId, id, 'delete', signal);
-    outcome = await deps.store.delete(projectId, id, deps.clock.now());
+    try {
+      await endByCancel(deps, projectId, id, 'delete', signal);
+      outcome = await deps.store.delete(projectId, id, deps.clock.now());
+    } catch (error) {
+      if (signal.aborted || error instanceof ApiError) throw error;
+      // What can't be ended can be forgotten all the same.
+      deps.log.error({ err: error, response_id: id }, 'this response could not be ended; it is deleted as it is');
+      deps.runs.abort(id);
+      outcome = await deps.store.delete(projectId, id, deps.clock.now(), 'forced');
+    }
   }
   if (outcome !== 'deleted') throw apiError('response_not_found', { id });
   deps.hints.announce(id, { gone: true });

@@ -1,6 +1,7 @@
+import { apiError } from '../domain/errors.ts';
 import type { Fold } from '../domain/fold.ts';
+import { readableState } from '../domain/lost-state.ts';
 import type { Clock, StoredResponse } from '../domain/ports.ts';
-import { foldLog } from '../domain/read-log.ts';
 import { isEnded } from '../domain/status.ts';
 import type { Response } from '../protocol/response.ts';
 import type { ResponsesDeps } from './deps.ts';
@@ -42,8 +43,18 @@ export function parseSnapshot(bytes: Uint8Array): Response {
   return JSON.parse(new TextDecoder().decode(bytes)) as Response; // written from a Response
 }
 
-/** The committed state of a row: final bytes, or what its log says so far. */
-export async function snapshotOf(deps: Pick<ResponsesDeps, 'store' | 'runs'>, row: StoredResponse): Promise<Snapshot> {
+/** The committed state of a row: final bytes, or what its log says so far, of one that is damaged what can be read. */
+export async function snapshotOf(
+  deps: Pick<ResponsesDeps, 'store' | 'runs' | 'clock'>,
+  row: StoredResponse,
+): Promise<Snapshot> {
   if (row.snapshot !== null) return row.snapshot;
-  return deps.runs.committed(row.projectId, row.id)?.response ?? (await foldLog(deps.store, row.no)).response;
+  const running = deps.runs.committed(row.projectId, row.id);
+  if (running !== undefined) return running.response;
+  const { state, damage } = await readableState(deps.store, row);
+  if (damage === undefined) return state.response;
+  // It may have been deleted, and so emptied, since the row was read.
+  const now = await deps.store.find(row.projectId, row.id, deps.clock.now());
+  if (now === undefined) throw apiError('response_not_found', { id: row.id });
+  return now.snapshot ?? state.response;
 }

@@ -3,10 +3,13 @@ import { encodeEvents } from '../domain/chunk-codec.ts';
 import { StoreClosed, StoreUnavailable } from '../domain/ports.ts';
 import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, Hints, Ids, Log, OwnedResponse, Store } from '../domain/ports.ts';
-import { lostState } from '../domain/lost-state.ts';
-import { foldLog } from '../domain/read-log.ts';
+import { BrokenLog } from '../domain/fold.ts';
+import type { Fold } from '../domain/fold.ts';
+import { lostState, readableState } from '../domain/lost-state.ts';
 import { isEnded } from '../domain/status.ts';
 import type { Webhooks } from '../domain/webhook-store.ts';
+import type { ResponseEvent } from '../protocol/events.ts';
+import type { Response } from '../protocol/response.ts';
 import { endOf } from './end-of.ts';
 import { waitMs } from '../domain/wait.ts';
 
@@ -58,31 +61,60 @@ async function closeOnce(
   end: (assembler: Assembler) => void,
   told: boolean,
 ): Promise<void> {
-  const keyLost = owned.keyLost === true;
-  const folded = keyLost ? lostState(owned) : await foldLog(deps.store, owned.no);
-  if (folded.ended) return;
-  const firstSequence = folded.nextSequence;
-  const assembler = new Assembler(folded, deps.ids, deps.clock);
-  end(assembler);
-  const events = assembler.take();
+  const firstSequence = owned.tail.nextSequence;
+  const { state, damage } = await stateOf(deps, owned);
+  if (state.ended) return;
+  const { events, response, body } = closing(deps, owned, damage === undefined ? 'whole' : 'damaged', state, end);
+  const { n, epoch } = owned.tail;
   const [accepted] = await deps.store.append([
     {
       no: owned.no,
-      chunk: {
-        n: owned.tail.n + 1,
-        firstSequence,
-        count: events.length,
-        epoch: owned.tail.epoch,
-        closed: true,
-        body: encodeEvents(events, folded.response),
-      },
+      chunk: { n: n + 1, firstSequence, count: events.length, epoch, closed: true, body },
       // A log that can't be read is none that can be streamed.
-      end: endOf(keyLost ? { ...deps, logRetentionMs: 0 } : deps, folded.response, owned.request.inputItems, told),
+      end: endOf(damage ? { ...deps, logRetentionMs: 0 } : deps, response, owned.request.inputItems, told),
     },
   ]);
   if (accepted !== true) return;
-  const { status, model } = folded.response;
+  const { status, model } = response;
   if (isEnded(status)) deps.metrics.responseEnded('background', status, model);
   deps.hints.announce(owned.id, { events, firstSequence });
   deps.webhooks.ended();
+}
+
+type Closing = { events: ResponseEvent[]; response: Response; body: Uint8Array };
+
+/** The events of the end. What damage has made of a state may defy even that; then it is built on the row alone. */
+function closing(
+  deps: Deps,
+  owned: OwnedResponse,
+  log: 'whole' | 'damaged',
+  state: Fold,
+  end: (assembler: Assembler) => void,
+): Closing {
+  try {
+    const assembler = new Assembler(state, deps.ids, deps.clock);
+    end(assembler);
+    const events = assembler.take();
+    return { events, response: state.response, body: encodeEvents(events, state.response) };
+  } catch (error) {
+    if (log === 'whole') throw error;
+    return closing(deps, owned, 'whole', lostState(owned, owned.tail.nextSequence), end);
+  }
+}
+
+/** What the end is built on: at the place of the tail, however little of the log can be read. */
+async function stateOf(deps: Deps, owned: OwnedResponse): Promise<{ state: Fold; damage: BrokenLog | undefined }> {
+  const { nextSequence } = owned.tail;
+  if (owned.lost === 'key')
+    return { state: lostState(owned, nextSequence), damage: new BrokenLog('its key is lost, and with it its log') };
+  const { state, damage } = await readableState(deps.store, owned);
+  if (damage === undefined && state.ended) {
+    const row = await deps.store.find(owned.projectId, owned.id, deps.clock.now());
+    if (row === undefined || isEnded(row.status)) return { state, damage };
+    return { state: lostState(owned, nextSequence), damage: new BrokenLog('it has an end that its row has not') };
+  }
+  if (damage === undefined && state.nextSequence >= nextSequence) return { state, damage };
+  deps.log.error({ err: damage, response_id: owned.id }, 'the log of this response is damaged; it is ended');
+  state.nextSequence = nextSequence;
+  return { state, damage: damage ?? new BrokenLog('the end of it is gone') };
 }

@@ -1,8 +1,9 @@
 import type { Assembler } from '../domain/assembler.ts';
-import { StoreUnavailable } from '../domain/ports.ts';
 import type { Metrics } from '../domain/metrics.ts';
 import type { Log, Models, OwnedResponse, Store } from '../domain/ports.ts';
-import { foldLog } from '../domain/read-log.ts';
+import { StoreUnavailable } from '../domain/ports.ts';
+import { REQUEST_LOST, damagedFrom } from '../domain/lost-state.ts';
+import { foldReadable } from '../domain/read-log.ts';
 import { choosePolicy } from './choose-policy.ts';
 import type { CrashSettings, Resumption } from './choose-policy.ts';
 
@@ -73,31 +74,38 @@ export async function handBackOwned(
   return nos.length;
 }
 
-/** A log that can't be read must not keep the others from being recovered. */
+/** One that defies even its end must not keep the others from being recovered. It can still be deleted. */
 async function recoverOrReport(deps: Deps, owner: Owner, orphan: OwnedResponse): Promise<void> {
   try {
     await recover(deps, owner, orphan);
   } catch (error) {
     if (error instanceof StoreUnavailable) throw error;
     owner.leaveAlone(orphan);
-    deps.metrics.recovered('damaged');
-    deps.log.error({ err: error, response_id: orphan.id }, 'the log of this response is damaged; it is left alone');
+    deps.log.error({ err: error, response_id: orphan.id }, 'this response can not be ended; it is left alone');
   }
 }
 
 async function recover(deps: Deps, owner: Owner, orphan: OwnedResponse): Promise<void> {
-  if (orphan.keyLost === true) {
-    deps.metrics.recovered('key_lost');
-    deps.log.error({ response_id: orphan.id }, 'the key of this response is lost, and with it all that it said');
+  const end = async (message: string): Promise<void> => {
     if (orphan.cancelRequestedAt !== null) await owner.finishCancel(orphan);
     else {
       await owner.close(orphan, (assembler) => {
-        assembler.fail('server_error', KEY_LOST);
+        assembler.fail('server_error', message);
       });
     }
+  };
+  if (orphan.lost === 'key') {
+    deps.metrics.recovered('key_lost');
+    deps.log.error({ response_id: orphan.id }, 'the key of this response is lost, and with it all that it said');
+    await end(KEY_LOST);
     return;
   }
-  const log = await foldLog(deps.store, orphan.no);
+  const { state: log, damage } = await foldReadable(deps.store, orphan.no);
+  if (damage !== undefined || !log.started || log.ended || orphan.lost === 'request') {
+    deps.metrics.recovered('damaged');
+    await end(orphan.lost === 'request' ? REQUEST_LOST : damagedFrom(log.nextSequence));
+    return;
+  }
   const chosen = choosePolicy(orphan, log, deps.models.provider(orphan.provider), owner.crash);
   const { policy } = chosen;
   deps.log.info({ response_id: orphan.id, policy, attempt: orphan.attempt }, 'recovering a response');

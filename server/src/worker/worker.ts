@@ -24,7 +24,8 @@ import type {
   Store,
   Turn,
 } from '../domain/ports.ts';
-import { foldLog } from '../domain/read-log.ts';
+import { REQUEST_LOST, damagedFrom } from '../domain/lost-state.ts';
+import { foldReadable } from '../domain/read-log.ts';
 import type { Webhooks } from '../domain/webhook-store.ts';
 import { Appender } from './appender.ts';
 import { Background } from './background.ts';
@@ -341,17 +342,28 @@ export class Worker implements Runs {
   }
 
   async #runOwned(owned: OwnedResponse, slot: Slot, resumption?: Resumption): Promise<void> {
-    const provider = this.#deps.models.provider(owned.provider);
-    if (provider === undefined) {
+    const giveUp = async (message: string): Promise<void> => {
       slot.release();
       await this.#close(owned, (assembler) => {
-        assembler.fail('server_error', `The provider ${owned.provider} is no longer configured on this server.`);
+        assembler.fail('server_error', message);
       });
+    };
+    const provider = this.#deps.models.provider(owned.provider);
+    if (provider === undefined) {
+      await giveUp(`The provider ${owned.provider} is no longer configured on this server.`);
+      return;
+    }
+    if (owned.lost !== undefined) {
+      await giveUp(REQUEST_LOST);
       return;
     }
     try {
       const { id, projectId, tail } = owned;
-      const begun = await foldLog(this.#deps.store, owned.no);
+      const { state: begun, damage } = await foldReadable(this.#deps.store, owned.no);
+      if (damage !== undefined || !begun.started || begun.ended) {
+        await giveUp(damagedFrom(begun.nextSequence));
+        return;
+      }
       // Who cancelled or deleted it meanwhile found nothing here to abort; whoever does from now on will.
       const row = await this.#deps.store.find(projectId, id, this.#deps.clock.now());
       if (row?.epoch !== tail.epoch || this.stopping) {
@@ -368,9 +380,7 @@ export class Worker implements Runs {
       slot.release();
       if (!(error instanceof ApiError)) throw error;
       // What the request holds can't be read any more: its secret is no longer known.
-      await this.#close(owned, (assembler) => {
-        assembler.fail('server_error', error.message);
-      });
+      await giveUp(error.message);
     }
   }
 

@@ -23,18 +23,21 @@ const FIELDS = [
   'early',
   'readErrno',
   'lastSync',
+  'spoil',
 ] as const;
 type Field = (typeof FIELDS)[number];
 
 const { EIO, ENOSPC } = constants.errno;
 /** What a test can do to the disk, and take back with `HEALTHY`. */
-export const HEALTHY = { writeErrno: 0, syncErrno: 0, syncDelay: 0, readErrno: 0, room: -1 };
+export const HEALTHY = { writeErrno: 0, syncErrno: 0, syncDelay: 0, readErrno: 0, room: -1, spoil: 0 };
 export const FAULTS = {
   'no room for any write': { writeErrno: ENOSPC },
   'an error of every write': { writeErrno: EIO },
   'an error of every sync': { syncErrno: EIO },
   'no room, as syncs say it': { syncErrno: ENOSPC },
 };
+/** Syncs fail, and with them the sectors that they were to write: the end of the last durable commit lies in the first. */
+export const SPOILING = { syncErrno: EIO, spoil: 1 };
 /** It leaves alone what is in memory. */
 export const UNREADABLE = { readErrno: EIO };
 
@@ -85,7 +88,8 @@ export class Disk implements AsyncDisposable {
     return this.holt.url;
   }
 
-  async start(): Promise<void> {
+  /** @param below the directory that is on the faulty disk; files in directories of it are not */
+  async start(below = this.data): Promise<void> {
     const file = join(this.data, 'holt.yaml');
     await writeFile(file, JSON.stringify({ worker: { drain: '500ms' } })); // JSON is YAML
     this.#holt = await spawnHolt({
@@ -93,7 +97,7 @@ export class Disk implements AsyncDisposable {
       flags: ['--config', file],
       env: {
         LD_PRELOAD: this.#shim,
-        DISK_BELOW: this.data,
+        DISK_BELOW: below,
         DISK_PLATTER: this.#platter,
         DISK_CONTROL: this.#controlFile,
         DISK_SEED: String(this.#seed),

@@ -37,6 +37,7 @@ struct control {
   int64_t early;        /* in 100 writes, how many reach the platter before their sync */
   int64_t read_errno;   /* of every read; 0: none fails */
   int64_t last_sync;    /* counts down with each sync; the one that makes it 0 is not made any more: the power is cut */
+  int64_t spoil;        /* 1: a sync that fails ruins the sectors it was to write, with what they held before */
 };
 
 /* A change that is not on the platter yet. `bytes` is null for a truncation to `offset`. */
@@ -52,6 +53,7 @@ struct file {
   struct change *first, *last;
 };
 
+#define SECTOR 4096
 #define FILES 64
 #define DESCRIPTORS 4096
 
@@ -153,6 +155,20 @@ static void apply(const struct file *file, const struct change *change) {
       real_pwrite(fd, change->bytes, change->length, change->offset) != (ssize_t)change->length)
     abort();
   real_close(fd);
+}
+
+/* A sector that could not be written holds nothing any more, though most of what it held was durable. */
+static void spoil(const struct file *file, const struct change *change) {
+  char path[2 * PATH_MAX], junk[SECTOR];
+  struct stat kept;
+  snprintf(path, sizeof path, "%s%s", platter, file->name);
+  memset(junk, 0xff, sizeof junk);
+  int fd = real_open(path, O_RDWR);
+  if (fd < 0 || change->bytes == NULL || fstat(fd, &kept) != 0) goto end;
+  for (off_t at = change->offset / SECTOR * SECTOR; at < change->offset + (off_t)change->length; at += SECTOR)
+    if (at + SECTOR <= kept.st_size && real_pwrite(fd, junk, sizeof junk, at) != SECTOR) abort();
+end:
+  if (fd >= 0) real_close(fd);
 }
 
 static void forget(struct file *file) {
@@ -297,6 +313,8 @@ int fsync(int fd) {
     apply(file, NULL);
     for (const struct change *change = file->first; change != NULL; change = change->next) apply(file, change);
   }
+  if (number != 0 && platter[0] != 0 && control->spoil != 0)
+    for (const struct change *change = file->first; change != NULL; change = change->next) spoil(file, change);
   forget(file);
   control->syncs += 1;
   pthread_mutex_unlock(&lock);

@@ -9,15 +9,16 @@ import { shapeOf, shapeOfSql } from './shape.ts';
  * `holt doctor` looks at everything.
  */
 
-/** The database is not what Holt has written. It is left as it is. */
+export const ADVICE =
+  'See what `holt doctor` says of the directory, then restore a backup, or move the directory away to begin anew.';
+
+/** The database is not what Holt has written. */
 export class DatabaseDamaged extends Error {
-  constructor(file: string, reason: string, options?: ErrorOptions) {
-    super(`${file} ${reason}. ${ADVICE}`, options);
+  /** @param touched whether something may have been written before that was seen */
+  constructor(file: string, reason: string, touched: 'untouched' | 'touched', options?: ErrorOptions) {
+    super(`${file} ${reason}. ${touched === 'untouched' ? 'Nothing was changed. ' : ''}${ADVICE}`, options);
   }
 }
-
-export const ADVICE =
-  'Nothing was changed: see what `holt doctor` says of the directory, then restore a backup, or move the directory away to begin anew.';
 
 /** SQLITE_CORRUPT and SQLITE_NOTADB, with their extended forms. */
 export function isDamage(error: unknown): boolean {
@@ -75,11 +76,11 @@ async function sizeOf(path: string): Promise<number | undefined> {
 export function recognize(db: Pick<Database, 'all' | 'one'>, file: string, used: boolean): void {
   const version = versionOf(db);
   const found = shapeOf(db);
-  if (version === 0 && found.size > 0) throw new DatabaseDamaged(file, 'is a database, but none of Holt');
-  if (version === 0 && used) throw new DatabaseDamaged(file, 'has lost its tables');
+  if (version === 0 && found.size > 0) throw new DatabaseDamaged(file, 'is a database, but none of Holt', 'untouched');
+  if (version === 0 && used) throw new DatabaseDamaged(file, 'has lost its tables', 'untouched');
   const expected = shapeOfSql(migrationsUpTo(Math.min(version, SCHEMA_VERSION)));
   for (const name of expected.keys()) {
-    if (!found.has(name)) throw new DatabaseDamaged(file, `has no ${name} any more`);
+    if (!found.has(name)) throw new DatabaseDamaged(file, `has no ${name} any more`, 'untouched');
   }
   for (const name of found.keys()) {
     // The first page of each, and with it that it can be read at all.

@@ -1,6 +1,8 @@
 import type { Store, SweepResult } from '../../domain/ports.ts';
 import { isEnded } from '../../domain/status.ts';
+import { insertChunk } from './chunks.ts';
 import type { Database } from './database.ts';
+import { tailOf } from './rows.ts';
 import { forgetDeliveries } from './webhooks.ts';
 
 /**
@@ -13,6 +15,7 @@ export function deleteResponse(
   projectId: string,
   id: string,
   now: number,
+  unfinished?: 'forced',
 ): Awaited<ReturnType<Store['delete']>> {
   const row = db.one(
     'select no, status, expires_at from response where id = ? and project_id = ? and deleted_at is null',
@@ -20,10 +23,32 @@ export function deleteResponse(
     projectId,
   );
   if (row === undefined) return 'absent';
-  if (!isEnded(row['status'] as Parameters<typeof isEnded>[0])) return 'unfinished'; // only written from that type
-  if (Number(row['expires_at']) <= now) return 'absent';
-  bury(db, [Number(row['no'])], now);
+  const no = Number(row['no']);
+  const ended = isEnded(row['status'] as Parameters<typeof isEnded>[0]); // only written from that type
+  if (!ended && unfinished === undefined) return 'unfinished';
+  if (ended && Number(row['expires_at']) <= now) return 'absent';
+  if (!ended) closeUnread(db, no, now);
+  bury(db, [no], now);
   return 'deleted';
+}
+
+/** An end without its events, for what is emptied in the same transaction. */
+function closeUnread(db: Database, no: number, now: number): void {
+  const tail = tailOf(db, no) ?? { n: -1, nextSequence: 0, epoch: 0 };
+  insertChunk(db, no, {
+    n: tail.n + 1,
+    firstSequence: tail.nextSequence,
+    count: 0,
+    epoch: tail.epoch + 1,
+    closed: true,
+    body: new Uint8Array(0),
+  });
+  db.run(
+    "update response set status = 'cancelled', worker_id = null, epoch = ?, done_at = ? where no = ?",
+    tail.epoch + 1,
+    now,
+    no,
+  );
 }
 
 function bury(db: Database, nos: readonly number[], now: number): void {

@@ -23,7 +23,10 @@ export function openDatabase(file: string, used: boolean, giveRoom: () => boolea
   } catch (error) {
     db?.close();
     if (!isDamage(error)) throw error;
-    throw new DatabaseDamaged(file, `is damaged (${error instanceof Error ? error.message : ''})`, { cause: error });
+    const words = error instanceof Error ? error.message : '';
+    throw new DatabaseDamaged(file, `is damaged (${words})`, db === undefined ? 'untouched' : 'touched', {
+      cause: error,
+    });
   }
 }
 

@@ -1,7 +1,7 @@
-import type { OwnedResponse, Store, StoredRequest } from '../../domain/ports.ts';
+import type { OwnedResponse, Store, StoredRequest, Tail } from '../../domain/ports.ts';
 import { isEnded } from '../../domain/status.ts';
 import { insertChunk } from './chunks.ts';
-import type { Database } from './database.ts';
+import type { Database, Row } from './database.ts';
 import { RESPONSE_COLUMNS, decodeHistory, decodeRequest, tailOf, toResponse } from './rows.ts';
 
 /**
@@ -17,7 +17,7 @@ export function claim(db: Database, workerId: string, limit: number, body: Uint8
   );
   return rows.map((row) => {
     const no = Number(row['no']);
-    const tail = requireTail(db, no);
+    const tail = tailFor(db, no);
     insertChunk(db, no, {
       n: tail.n + 1,
       firstSequence: tail.nextSequence,
@@ -118,7 +118,7 @@ export function handBack(db: Database, workerId: string, nos: readonly number[])
 }
 
 function fence(db: Database, no: number, workerId: string): void {
-  const tail = requireTail(db, no);
+  const tail = tailFor(db, no);
   insertChunk(db, no, {
     n: tail.n + 1,
     firstSequence: tail.nextSequence,
@@ -135,15 +135,31 @@ const NO_REQUEST: StoredRequest = { body: {}, upstreamModel: '', inputItems: [] 
 function owned(db: Database, no: number): OwnedResponse {
   const row = db.one(`select ${RESPONSE_COLUMNS}, request, history from response where no = ?`, no);
   if (row === undefined) throw new Error(`response ${no} is gone`);
-  const request = decodeRequest(db, no, row['request']);
-  const known = { ...toResponse(db, row), tail: requireTail(db, no) };
-  if (request === undefined) return { ...known, request: NO_REQUEST, history: [], keyLost: true };
-  return { ...known, request, history: decodeHistory(db, no, row['history']) };
+  const known = { ...toResponse(db, row), tail: tailFor(db, no) };
+  const asked = readAsked(db, no, row);
+  if (asked !== undefined) return { ...known, ...asked };
+  const lost = db.bodies.isSealed(no) && !db.bodies.hasKey(no) ? 'key' : 'request';
+  return { ...known, request: NO_REQUEST, history: [], lost };
 }
 
-function requireTail(db: Database, no: number): { n: number; nextSequence: number; epoch: number } {
+/** Undefined when it can't be read: whoever owns the response ends it then. */
+function readAsked(db: Database, no: number, row: Row): Pick<OwnedResponse, 'request' | 'history'> | undefined {
+  try {
+    const request = decodeRequest(db, no, row['request']);
+    if (request === undefined || !Array.isArray(request.inputItems) || typeof request.body !== 'object')
+      return undefined;
+    return { request, history: decodeHistory(db, no, row['history']) };
+  } catch (error) {
+    // JSON or a type that Holt has not written; what the database says is the database's.
+    if (error instanceof SyntaxError || error instanceof TypeError) return undefined;
+    throw error;
+  }
+}
+
+/** A log that is gone or closed is damaged, and has to be fenced and ended all the same. */
+function tailFor(db: Database, no: number): Tail {
   const tail = tailOf(db, no);
-  if (tail === undefined || tail.closed) throw new Error(`the log of unfinished response ${no} has no open end`);
+  if (tail === undefined) return { n: -1, nextSequence: 0, epoch: 0 };
   return { n: tail.n, nextSequence: tail.nextSequence, epoch: tail.epoch };
 }
 

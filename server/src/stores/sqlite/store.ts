@@ -24,6 +24,8 @@ export class SqliteStore implements Store {
   /** As of the last group. */
   #accepts: boolean;
   #dead: Error | undefined;
+  #closing = false;
+  readonly #onDied = Promise.withResolvers<string>();
   #copy: { resolve: () => void; reject: (error: Error) => void } | undefined;
   readonly #onClosed = Promise.withResolvers<void>();
 
@@ -42,7 +44,7 @@ export class SqliteStore implements Store {
       this.#die(error instanceof Error ? error : new Error(String(error)));
     });
     thread.on('exit', () => {
-      this.#die(new Error('the store thread has ended'));
+      this.#die(new Error('it has ended'));
       this.#onClosed.resolve();
     });
   }
@@ -56,12 +58,15 @@ export class SqliteStore implements Store {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const file = join(directory, 'holt.db');
     const lost = await whatIsLost(directory);
-    if (lost !== undefined) throw new DatabaseDamaged(file, lost);
+    if (lost !== undefined) throw new DatabaseDamaged(file, lost, 'untouched');
     const used = await hasCompanions(directory);
     const thread = new Worker(new URL('thread.ts', import.meta.url), { workerData: { file, used } });
     const first = await new Promise<FromThread>((resolve, reject) => {
       thread.once('message', resolve);
       thread.once('error', reject);
+      thread.once('exit', () => {
+        reject(new Error('the store thread has ended before it had opened the database'));
+      });
     });
     if (first.kind === 'refused') {
       await thread.terminate();
@@ -143,7 +148,13 @@ export class SqliteStore implements Store {
     else copy?.reject(new Error(error));
   }
 
+  /** Resolves with what to say of it when the thread has died: it has ended, and nobody has closed the store. */
+  get died(): Promise<string> {
+    return this.#onDied.promise;
+  }
+
   async close(): Promise<void> {
+    this.#closing = true;
     if (this.#dead === undefined) this.#post({ kind: 'close' });
     await this.#onClosed.promise;
     await this.#thread.terminate();
@@ -186,6 +197,13 @@ export class SqliteStore implements Store {
 
   #die(error: Error): void {
     this.#dead ??= error;
+    if (!this.#closing) {
+      // What is no JSON is quoted in the error, and may be content.
+      const words = error instanceof SyntaxError ? error.name : error.message.replaceAll('\n', '; ');
+      this.#onDied.resolve(
+        `The thread of the store has died (${words}). What was acknowledged is stored: start Holt again.`,
+      );
+    }
     const lost = [...this.#underWay, ...this.#waiting];
     this.#underWay = [];
     this.#waiting = [];
