@@ -245,7 +245,7 @@ test('no piece of what clients, upstreams and operators keep to themselves is in
     'ignored unknown parameters',
     'a webhook was not taken',
     'recovering a response',
-    'the log of this response is damaged; it is left alone',
+    'the log of this response is damaged; it is ended',
     'a stream could not go on',
     'a request failed',
   ]) {
