@@ -25,7 +25,7 @@ test('a directory that Holt has left is sound, and stays as it is', async () => 
     summary,
     /schema \d+, 5 responses, 1 unfinished, 1 deleted, \d+ chunks, 1 conversations, 2 items in them/,
   );
-  assert.match(summary, /1 webhook endpoints, 3 deliveries$/);
+  assert.match(summary, /1 webhook endpoints, 3 deliveries, 1 projects, 0 API keys$/);
   assert.deepEqual(await hashes(filled.data), before);
 });
 

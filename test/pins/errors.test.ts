@@ -36,6 +36,7 @@ const PINNED: Record<string, [status: number, type: string, code: string | null]
   encrypted_content_of_stored: [400, 'invalid_request_error', null],
   cancel_synchronous: [400, 'invalid_request_error', null],
   item_not_found: [400, 'invalid_request_error', 'invalid_value'],
+  project_deleted: [401, 'invalid_request_error', 'invalid_api_key'],
   missing_admin_key: [401, 'invalid_request_error', null],
   invalid_admin_key: [401, 'invalid_request_error', 'invalid_admin_key'],
   backup_running: [409, 'invalid_request_error', 'backup_running'],

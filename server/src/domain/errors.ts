@@ -33,6 +33,13 @@ export const ERRORS = {
     message:
       "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
   },
+  /** While the request was under way. */
+  project_deleted: {
+    status: 401,
+    type: invalid,
+    code: 'invalid_api_key',
+    message: 'The project of this API key was deleted.',
+  },
   missing_admin_key: {
     status: 401,
     type: invalid,

@@ -5,6 +5,7 @@ import type { InputItemResource, Model } from '../protocol/list.ts';
 import type { Response } from '../protocol/response.ts';
 import type { Fold } from './fold.ts';
 import type { Chunk, ChunkPage } from './chunk.ts';
+import type { ProjectStore } from './project-store.ts';
 import type { ConversationPlace, Item, StateStore } from './state-store.ts';
 import type { EndStatus } from './status.ts';
 import type { Unserved } from './unserved.ts';
@@ -223,19 +224,23 @@ export type SweepResult = { expired: number; logs: number; purged: number };
  * Record, queue and log in one (design.md §5-§9). Every verb is one transaction and is acknowledged when it is
  * durable; a verb that throws `StoreUnavailable` may or may not have happened. An append is a compare-and-swap on `n`.
  */
-export interface Store extends StateStore, WebhookStore {
+export interface Store extends StateStore, WebhookStore, ProjectStore {
   /**
    * The row and chunk 0, both or neither; any other outcome leaves nothing. `queueMax` counts only for an unowned row.
    * `conversation_locked`: an unfinished response holds it, or it is not as it was read any more.
-   * `conversation_absent`: it was deleted since.
+   * `conversation_absent`: it was deleted since. `project_absent`: its project was.
    */
   create(
     response: NewResponse,
     queueMax: number,
   ): Promise<
-    { outcome: 'created'; no: number } | { outcome: 'queue_full' | 'conversation_locked' | 'conversation_absent' }
+    | { outcome: 'created'; no: number }
+    | { outcome: 'queue_full' | 'conversation_locked' | 'conversation_absent' | 'project_absent' }
   >;
-  /** A foreground response, which has no log: row, input and snapshot, once it has ended. */
+  /**
+   * A foreground response, which has no log: row, input and snapshot, once it has ended. Of a deleted project nothing
+   * is stored.
+   */
   createEnded(
     response: Omit<NewResponse, 'chunk' | 'workerId' | 'history'>,
     end: Omit<End, 'logExpiresAt' | 'eventId'>,

@@ -155,6 +155,8 @@ async function commit(made: Made, owned: boolean, events: readonly ResponseEvent
       throw apiError('conversation_locked');
     case 'conversation_absent':
       throw apiError('conversation_not_found', { id: made.history.conversation?.id });
+    case 'project_absent':
+      throw apiError('project_deleted');
   }
 }
 

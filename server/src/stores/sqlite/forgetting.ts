@@ -26,7 +26,8 @@ export function deleteResponse(
   return 'deleted';
 }
 
-function bury(db: Database, nos: readonly number[], now: number): void {
+/** Makes tombstones of ended responses. */
+export function bury(db: Database, nos: readonly number[], now: number): void {
   // First, and durable at once: if the rest does not come to be, the response is unreadable all the same.
   db.bodies.destroy(nos);
   for (const no of nos) {

@@ -12,7 +12,8 @@ import type {
 } from '../../domain/webhook-store.ts';
 import type { WebhookEvent, WebhookEventType } from '../../protocol/webhooks.ts';
 import type { Database, Row } from './database.ts';
-import { numberOrNull, textOrNull } from './rows.ts';
+import { isDeletedProject } from './projects.ts';
+import { numberOrNull, pageOf, textOrNull } from './rows.ts';
 
 /** Webhook endpoints, and the outbox: what is to be sent to them is written by the transaction that ends a response. */
 
@@ -28,6 +29,7 @@ const DELIVERY_COLUMNS = 'd.no, d.id, r.id as response_id, d.type, d.created_at,
 // ---------------------------------------------------------------- endpoints
 
 export function createEndpoint(db: Database, projectId: string, endpoint: NewEndpoint): void {
+  if (isDeletedProject(db, projectId)) return;
   db.run(
     `insert into webhook_endpoint (id, project_id, name, url, event_types, secret, created_at, updated_at)
      values (?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -280,10 +282,6 @@ function endpointNo(db: Database, projectId: string, id: string): number | undef
 function deliveryNo(db: Database, endpoint: number, id: string): number | undefined {
   const row = db.one('select no from webhook_delivery where endpoint_no = ? and id = ?', endpoint, id);
   return row === undefined ? undefined : Number(row['no']);
-}
-
-function pageOf<T>(rows: readonly Row[], limit: number, toEntry: (row: Row) => T): Page<T> {
-  return { outcome: 'page', entries: rows.slice(0, limit).map(toEntry), hasMore: rows.length > limit };
 }
 
 function toEndpoint(row: Row): StoredEndpoint {
