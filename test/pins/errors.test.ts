@@ -6,6 +6,9 @@ import type { ErrorName } from '../../server/src/domain/errors.ts';
 /** Clients depend on the letter of these: a change here is a change of the wire. */
 const PINNED: Record<string, [status: number, type: string, code: string | null]> = {
   invalid_api_key: [401, 'invalid_request_error', 'invalid_api_key'],
+  mismatched_organization: [401, 'invalid_request_error', 'mismatched_organization'],
+  mismatched_project: [401, 'invalid_request_error', 'mismatched_project'],
+  metrics_of_all: [403, 'invalid_request_error', 'metrics_of_all'],
   missing_api_key: [401, 'invalid_request_error', null],
   foreign_origin: [403, 'invalid_request_error', 'foreign_origin'],
   invalid_json: [400, 'invalid_request_error', null],

@@ -29,11 +29,13 @@ export interface Ids {
   /** `resp_` + 12 hex of `createdAt` (ms) + `00` + 36 hex random: ids sort by time (design.md §5). */
   response(createdAt: number): string;
   /** `<prefix>_` + 48 hex random. */
-  item(prefix: 'msg' | 'fc' | 'ctc' | 'rs' | 'call' | 'conv' | 'cmp' | 'evt' | 'whe'): string;
+  item(prefix: 'msg' | 'fc' | 'ctc' | 'rs' | 'call' | 'conv' | 'cmp' | 'evt' | 'whe' | 'proj' | 'key'): string;
   request(): string;
   worker(): string;
   /** What webhooks are signed with: `whsec_` + base64 of 32 random bytes. */
   webhookSecret(): string;
+  /** What clients of a project authenticate with: `sk-holt-` + base64url of 32 random bytes. */
+  apiKey(): string;
 }
 
 /** In [0, 1), for jitter. */

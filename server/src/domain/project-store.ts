@@ -39,6 +39,7 @@ export type StoredKey = {
 };
 /** `hash` is the sha256 of the key, which is stored nowhere. */
 export type NewKey = Omit<StoredKey, 'lastUsedAt'> & { hash: Uint8Array };
+export type FoundKey = StoredKey & { hash: Uint8Array };
 
 /** What an admin has done. No secrets, and nothing of what responses hold. */
 export type AuditEntry = {
@@ -87,7 +88,7 @@ export interface ProjectStore {
 
   createKey(key: NewKey): Promise<'created' | 'project_absent'>;
   /** Also one that has expired. */
-  findKey(hash: Uint8Array): Promise<StoredKey | undefined>;
+  findKey(hash: Uint8Array): Promise<FoundKey | undefined>;
   listKeys(projectId: string, query: PageQuery): Promise<Page<StoredKey>>;
   deleteKey(projectId: string, id: string, now: number): Promise<boolean>;
   /** Whether there is any key, expired ones included. */
@@ -100,4 +101,13 @@ export interface ProjectStore {
 
   recordAudit(entry: AuditEntry): Promise<void>;
   listAudit(query: PageQuery): Promise<Page<StoredAuditEntry>>;
+}
+
+/** What is known of projects without asking the store each time. */
+export interface Projects {
+  /**
+   * Undefined for one that is unknown or deleted. A change made by this process is seen at once, another's within
+   * seconds. Rejects as the store does.
+   */
+  find(id: string): StoredProject | undefined | Promise<StoredProject | undefined>;
 }

@@ -2,6 +2,7 @@ import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, Ids, Log } from '../domain/ports.ts';
 import type { ResponsesDeps } from '../responses/deps.ts';
 import type { BackupMade } from '../protocol/admin.ts';
+import type { Keys } from './authenticate.ts';
 import type { ConnectionLimits } from './connections.ts';
 import type { CorsPolicy } from './cors.ts';
 
@@ -32,8 +33,12 @@ export type AppDeps = {
   metrics: Metrics;
   /** Undefined: switched off. */
   exposition: Exposition | undefined;
-  /** Without one everybody on this machine may ask. */
+  /** Of the project `default`. Without one, and without `keys`, everybody on this machine may ask. */
   apiKey: string | undefined;
+  /** Of projects. */
+  keys: Keys;
+  /** Only programs of this machine reach the server. */
+  loopback: boolean;
   /** Which pages of other origins may ask. */
   cors: CorsPolicy;
   bodyLimit: number;

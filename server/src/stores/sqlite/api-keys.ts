@@ -1,4 +1,4 @@
-import type { NewKey, StoredKey } from '../../domain/project-store.ts';
+import type { FoundKey, NewKey, StoredKey } from '../../domain/project-store.ts';
 import type { Page, PageQuery } from '../../domain/webhook-store.ts';
 import { recordAudit } from './audit.ts';
 import type { Database, Row } from './database.ts';
@@ -29,9 +29,9 @@ export function createKey(db: Database, key: NewKey): 'created' | 'project_absen
   return 'created';
 }
 
-export function findKey(db: Database, hash: Uint8Array): StoredKey | undefined {
+export function findKey(db: Database, hash: Uint8Array): FoundKey | undefined {
   const row = db.one(`select ${COLUMNS} from api_key where hash = ?`, hash);
-  return row === undefined ? undefined : toKey(row);
+  return row === undefined ? undefined : { ...toKey(row), hash };
 }
 
 export function listKeys(db: Database, projectId: string, query: PageQuery): Page<StoredKey> {
