@@ -8,6 +8,7 @@ import type { ApiKey } from '../../server/src/protocol/admin.ts';
 import { FakeClock } from '../support/clock.ts';
 import { startHolt, temporaryDirectory } from '../support/holt.ts';
 import type { TestHolt } from '../support/holt.ts';
+import { storeAround } from '../support/store-around.ts';
 import { ADMIN_KEY, admin, adminJson, bearer, makeKey, makeProject, makeTeam } from './admin-client.ts';
 import type { Team } from './admin-client.ts';
 import { assertError, call, otter, post } from './wire.ts';
@@ -186,18 +187,6 @@ describe('a server without HOLT_API_KEY', () => {
   });
 });
 
-/** A store that does `instead` for each of its verbs. */
-function around(store: Store, instead: (verb: string, call: () => unknown) => unknown): Store {
-  return new Proxy(store, {
-    get: (target, name) => {
-      const verb: unknown = Reflect.get(target, name, target);
-      if (typeof verb !== 'function') return verb;
-      return (...args: unknown[]): unknown =>
-        instead(String(name), () => Reflect.apply(verb as (...args: unknown[]) => unknown, target, args));
-    },
-  });
-}
-
 describe('what is known of keys', () => {
   /** A server whose store counts what it is asked for, and the store itself. */
   async function startCounted(): Promise<{
@@ -211,7 +200,7 @@ describe('what is known of keys', () => {
     const stores: Store[] = [];
     const wrapStore = (store: Store): Store => {
       stores.push(store);
-      return around(store, (verb, call) => {
+      return storeAround(store, (verb, call) => {
         asked.set(verb, (asked.get(verb) ?? 0) + 1);
         return call();
       });
@@ -278,7 +267,7 @@ describe('what is known of keys', () => {
 
   test('a store that does not answer lets nobody in by mistake, and HOLT_API_KEY is known without it', async () => {
     const failing = (store: Store): Store =>
-      around(store, (verb, call) => (verb === 'findKey' ? Promise.reject(new StoreUnavailable('gone')) : call()));
+      storeAround(store, (verb, call) => (verb === 'findKey' ? Promise.reject(new StoreUnavailable('gone')) : call()));
     await using holt = await startHolt({ env: ENV, overrides: { wrapStore: failing } });
     const { headers } = await makeTeam(holt);
     assertError(await models(holt, headers), 503, { code: 'store_unavailable' });
