@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { ConfigError, loadConfig } from '../server/src/config.ts';
 import type { Config } from '../server/src/config.ts';
-import { spawnHolt } from './support/holt.ts';
+import { spawnHolt, startHolt } from './support/holt.ts';
 
 async function withFile<T>(text: string, body: (file: string) => T | Promise<T>): Promise<T> {
   const directory = await mkdtemp(join(tmpdir(), 'holt-config-'));
@@ -214,13 +214,20 @@ for (const [argv, pattern] of [
   });
 }
 
-test('a host that others can reach needs a key', () => {
+test('a host that others can reach needs a key', async () => {
   for (const host of ['0.0.0.0', '::', '192.168.1.5', 'example.test']) {
-    assert.throws(() => loadConfig(['--host', host], {}), /HOLT_API_KEY/, host);
-    assert.equal(loadConfig(['--host', host], { HOLT_API_KEY: 'k' }).apiKey, 'k');
+    for (const env of [{}, { HOLT_API_KEY: '' }] as Record<string, string>[]) {
+      await assert.rejects(startHolt({ flags: ['--host', host], env }), (error) => {
+        assert.ok(error instanceof ConfigError);
+        assert.match(error.message, /without an API key\. Set HOLT_API_KEY, make a key/);
+        return true;
+      });
+    }
   }
-  for (const host of ['127.0.0.1', '127.1.2.3', 'localhost', '::1']) loadConfig(['--host', host], {});
-  assert.throws(() => loadConfig(['--host', '0.0.0.0'], { HOLT_API_KEY: '' }), /HOLT_API_KEY/);
+  // An address of this machine that is not told apart from any other.
+  await using keyed = await startHolt({ flags: ['--host', '127.1'], env: { HOLT_API_KEY: 'k' } });
+  assert.equal((await fetch(`${keyed.url}/v1/models`)).status, 401);
+  await assert.rejects(spawnHolt({ flags: ['--host', '0.0.0.0'] }), /exited with 2: holt: Holt would listen on/);
 });
 
 test('a bad file ends the process with code 2 and one clear line', async () => {

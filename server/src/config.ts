@@ -3,7 +3,6 @@ import { parseArgs } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { CONNECTIONS, duration, orNone, size, timer, wait } from './config-units.ts';
-import { isLoopback } from './domain/loopback.ts';
 import type { Compat, RunLimits } from './domain/ports.ts';
 import { RETENTION_MODES } from './domain/retention.ts';
 import type { RetentionMode } from './domain/retention.ts';
@@ -161,11 +160,6 @@ export function loadConfig(argv: readonly string[], env: Environment): Config {
   checkReferences(config);
   if (config.server.headers_timeout > config.server.request_timeout) {
     throw new ConfigError('server.headers_timeout: expected at most server.request_timeout, which they are a part of');
-  }
-  if (config.apiKey === undefined && !isLoopback(config.server.host)) {
-    throw new ConfigError(
-      `Holt would listen on ${config.server.host}, where others can reach it, without an API key. Set HOLT_API_KEY, or listen on 127.0.0.1.`,
-    );
   }
   return config;
 }

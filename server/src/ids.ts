@@ -8,6 +8,7 @@ export function randomIds(): Ids {
     item: (prefix) => `${prefix}_${hex(24)}`,
     request: () => `req_${hex(16)}`,
     worker: () => `worker_${hex(8)}`,
+    apiKey: () => `sk-holt-${randomBytes(32).toString('base64url')}`,
     webhookSecret: () => `whsec_${randomBytes(32).toString('base64')}`,
   };
 }

@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net';
 import { adminKeyOf } from './admin-key.ts';
 import { makeBackups } from './backup.ts';
 import { systemClock } from './clock.ts';
+import { ConfigError } from './config.ts';
 import type { ChatTimeouts, Config, ProviderConfig } from './config.ts';
 import type { Clock, Ids, Log, Provider, Random, Store } from './domain/ports.ts';
 import type { Seal } from './domain/seal.ts';
@@ -12,10 +13,12 @@ import type { ConnectionLimits } from './http/connections.ts';
 import { KEEP_ALIVE_MS } from './http/event-stream.ts';
 import { randomIds } from './ids.ts';
 import { makeLogger } from './logger.ts';
+import { isLoopback } from './domain/loopback.ts';
 import { NO_METRICS } from './domain/metrics.ts';
 import { makeMetrics } from './metrics.ts';
 import type { PrometheusMetrics } from './metrics.ts';
 import { bindModels } from './models.ts';
+import { KnownProjects } from './projects/known.ts';
 import type { Timeouts } from './providers/chat/exchange.ts';
 import { createChatProvider } from './providers/chat/provider.ts';
 import { createScriptedProvider } from './providers/scripted/provider.ts';
@@ -26,6 +29,7 @@ import { VERSION } from './version.ts';
 import { Deliveries } from './webhooks/deliveries.ts';
 import type { Lookup } from './webhooks/guard.ts';
 import { Sender } from './webhooks/send.ts';
+import { ForgetProjects } from './worker/forget-projects.ts';
 import { Maintenance } from './worker/maintenance.ts';
 import { Readiness } from './worker/readiness.ts';
 import { Worker } from './worker/worker.ts';
@@ -78,11 +82,12 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
   const prometheus = config.server.metrics === 'off' ? undefined : metricsOf(config);
   const metrics = prometheus ?? NO_METRICS;
   const opened = await SqliteStore.open(config.store.data);
-  const [seal, adminKey] = await openSecrets(config).catch(async (error: unknown) => {
+  const [seal, adminKey] = await prepare(config, opened).catch(async (error: unknown) => {
     await opened.close();
     throw error;
   });
   const store = overrides.wrapStore?.(opened) ?? opened;
+  const known = new KnownProjects({ store, clock, log });
   const providers = new Map(
     Object.entries(config.providers).map(([name, settings]) => [
       name,
@@ -110,6 +115,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
   hints.onWatched((id) => {
     worker.watched(id);
   });
+  const forgetProjects = new ForgetProjects({ store, hints, clock, log, worker });
   let ready = false;
   const broken = opened.died.then((why) => {
     worker.takeNoMore();
@@ -130,9 +136,25 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
       render: () => prometheus.render({ worker, store, clock }),
     },
     apiKey: config.apiKey,
+    keys: known,
+    loopback: isLoopback(config.server.host),
     admin: {
       key: adminKey,
-      backup: makeBackups({ data: config.store.data, log, copy: (file, signal) => opened.copyTo(file, signal) }),
+      projects: {
+        store,
+        clock,
+        ids,
+        known,
+        forget: () => {
+          forgetProjects.run();
+        },
+      },
+      backup: makeBackups({
+        data: config.store.data,
+        log,
+        copy: (file, signal) => opened.copyTo(file, signal),
+        record: (to) => store.recordAudit({ at: clock.now(), action: 'backup.create', target: to, detail: {} }),
+      }),
     },
     cors: config.server.cors,
     version: VERSION,
@@ -155,6 +177,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
       log,
       metrics,
       webhooks,
+      projects: known,
       settings: {
         strict: config.server.strict,
         queueMax: config.queue.max,
@@ -184,10 +207,12 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
   async function stopAll(): Promise<void> {
     worker.takeNoMore();
     await maintenance?.stop();
+    await forgetProjects.stop();
     await worker.stop();
     await webhooks.stop();
     await app.close();
     await worker.handBack();
+    await known.flush();
     await Promise.all([...providers.values()].map((provider) => provider.close()));
     await store.close();
   }
@@ -195,7 +220,8 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
   try {
     await worker.recover();
     // Not before: what is being taken over would look like nobody's.
-    maintenance = new Maintenance({ store, clock, log, worker, leaseMs: LEASE_MS });
+    const chores = [() => forgetProjects.run(), () => void known.flush()];
+    maintenance = new Maintenance({ store, clock, log, worker, chores, leaseMs: LEASE_MS });
     await app.listen({ host: config.server.host, port: config.server.port });
   } catch (error) {
     await stop();
@@ -215,6 +241,17 @@ function metricsOf({ models, providers, worker }: Config): PrometheusMetrics {
     providers: Object.keys(providers),
     slots: worker.concurrency,
   });
+}
+
+/** Before anything is made in the directory: a server that others can reach is not for everybody. */
+async function prepare(config: Config, store: Store): Promise<[Seal, string]> {
+  const { host } = config.server;
+  if (config.apiKey === undefined && !isLoopback(host) && !(await store.hasKeys())) {
+    throw new ConfigError(
+      `Holt would listen on ${host}, where others can reach it, without an API key. Set HOLT_API_KEY, make a key for a project while it listens on 127.0.0.1, or stay there.`,
+    );
+  }
+  return openSecrets(config);
 }
 
 /** One after the other: each is whole before anything is served. */

@@ -24,7 +24,14 @@ test('one round of housekeeping forgets all that is past its time, in batches', 
   const clock = new FakeClock();
   const ticked = Promise.withResolvers<void>();
   const worker = { checkSelf: () => Promise.resolve(), tick: ticked.resolve };
-  const maintenance = new Maintenance({ store: store as Store, clock, log: silentLog, worker, leaseMs: 15_000 });
+  const maintenance = new Maintenance({
+    store: store as Store,
+    clock,
+    log: silentLog,
+    worker,
+    chores: [],
+    leaseMs: 15_000,
+  });
   clock.advance(1_000);
   await ticked.promise;
   await maintenance.stop();

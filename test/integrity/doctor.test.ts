@@ -25,7 +25,7 @@ test('a directory that Holt has left is sound, and stays as it is', async () => 
     summary,
     /schema \d+, 5 responses, 1 unfinished, 1 deleted, \d+ chunks, 1 conversations, 2 items in them/,
   );
-  assert.match(summary, /1 webhook endpoints, 3 deliveries$/);
+  assert.match(summary, /1 webhook endpoints, 3 deliveries, 1 projects, 0 API keys$/);
   assert.deepEqual(await hashes(filled.data), before);
 });
 
@@ -173,6 +173,23 @@ const DAMAGES: Damage[] = [
     name: 'deliveries have lost their endpoint',
     sql: () => 'delete from webhook_endpoint',
     finding: () => /: 3 deliveries belong to no webhook endpoint/,
+  },
+  {
+    name: 'limits are no object',
+    sql: () => "update project set limits = '7'",
+    finding: () => /default: its limits can't be read/,
+  },
+  {
+    name: 'a key has lost its project',
+    sql: () =>
+      `insert into api_key (id, project_id, name, hash, mask, created_at)
+        values ('key_1', 'proj_nothing', '', x'00', '', 0)`,
+    finding: () => /: 1 API keys belong to no project that is there/,
+  },
+  {
+    name: 'an entry of the audit log is no object',
+    sql: () => "insert into audit (at, action, target, detail) values (0, 'a', 'b', 'c')",
+    finding: () => /audit_1: the entry of the audit log can't be read/,
   },
   {
     name: 'an index is gone',

@@ -6,6 +6,9 @@ import type { ErrorName } from '../../server/src/domain/errors.ts';
 /** Clients depend on the letter of these: a change here is a change of the wire. */
 const PINNED: Record<string, [status: number, type: string, code: string | null]> = {
   invalid_api_key: [401, 'invalid_request_error', 'invalid_api_key'],
+  mismatched_organization: [401, 'invalid_request_error', 'mismatched_organization'],
+  mismatched_project: [401, 'invalid_request_error', 'mismatched_project'],
+  metrics_of_all: [403, 'invalid_request_error', 'metrics_of_all'],
   missing_api_key: [401, 'invalid_request_error', null],
   foreign_origin: [403, 'invalid_request_error', 'foreign_origin'],
   invalid_json: [400, 'invalid_request_error', null],
@@ -36,8 +39,12 @@ const PINNED: Record<string, [status: number, type: string, code: string | null]
   encrypted_content_of_stored: [400, 'invalid_request_error', null],
   cancel_synchronous: [400, 'invalid_request_error', null],
   item_not_found: [400, 'invalid_request_error', 'invalid_value'],
+  project_deleted: [401, 'invalid_request_error', 'invalid_api_key'],
   missing_admin_key: [401, 'invalid_request_error', null],
   invalid_admin_key: [401, 'invalid_request_error', 'invalid_admin_key'],
+  project_not_found: [404, 'invalid_request_error', null],
+  api_key_not_found: [404, 'invalid_request_error', null],
+  default_project_kept: [400, 'invalid_request_error', 'default_project_kept'],
   backup_running: [409, 'invalid_request_error', 'backup_running'],
   backup_failed: [500, 'server_error', 'backup_failed'],
   webhook_endpoint_not_found: [404, 'invalid_request_error', null],

@@ -446,5 +446,6 @@ function countingIds(): Ids {
     request: () => next('req'),
     worker: () => next('worker'),
     webhookSecret: () => next('whsec'),
+    apiKey: () => next('sk-holt'),
   };
 }

@@ -87,6 +87,7 @@ export function countingIds(): Ids {
     request: () => next('req'),
     worker: () => next('worker'),
     webhookSecret: () => next('whsec'),
+    apiKey: () => next('sk-holt'),
   };
 }
 

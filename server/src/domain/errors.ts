@@ -24,7 +24,21 @@ export const ERRORS = {
     status: 401,
     type: invalid,
     code: 'invalid_api_key',
-    message: 'Incorrect API key provided: {mask}. The key of this server is the one it was started with.',
+    message:
+      'Incorrect API key provided: {mask}. It is unknown to this server, or does not count any more. Whoever runs the server has the keys.',
+  },
+  mismatched_organization: {
+    status: 401,
+    type: invalid,
+    code: 'mismatched_organization',
+    message:
+      "OpenAI-Organization header should match organization for API key: there is only 'holt' here, not '{got}'.",
+  },
+  mismatched_project: {
+    status: 401,
+    type: invalid,
+    code: 'mismatched_project',
+    message: "OpenAI-Project header should match project for API key, which '{got}' is not.",
   },
   missing_api_key: {
     status: 401,
@@ -32,6 +46,13 @@ export const ERRORS = {
     code: null,
     message:
       "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
+  },
+  /** While the request was under way. */
+  project_deleted: {
+    status: 401,
+    type: invalid,
+    code: 'invalid_api_key',
+    message: 'The project of this API key was deleted.',
   },
   missing_admin_key: {
     status: 401,
@@ -52,7 +73,14 @@ export const ERRORS = {
     type: invalid,
     code: 'foreign_origin',
     message:
-      'This server runs without an API key and therefore answers only programs on its own machine: {header} {value} is not one of its own names. Set HOLT_API_KEY to open it.',
+      'This server runs without an API key and therefore answers only programs on its own machine: {header} {value} is not one of its own names. Set HOLT_API_KEY, or make a key for a project, to open it.',
+  },
+  metrics_of_all: {
+    status: 403,
+    type: invalid,
+    code: 'metrics_of_all',
+    message:
+      'The figures are those of all projects: they are shown to keys of the project default only. Whoever runs the server can open them with server.metrics.',
   },
   invalid_json: {
     status: 400,
@@ -310,6 +338,20 @@ export const ERRORS = {
     type: invalid,
     code: 'webhook_endpoint_disabled',
     message: 'Nothing is sent to this webhook endpoint, because {reason}. An update enables it again.',
+  },
+  project_not_found: { status: 404, type: invalid, code: null, message: "Project with id '{id}' not found." },
+  api_key_not_found: {
+    status: 404,
+    type: invalid,
+    code: null,
+    message: "API key with id '{id}' not found in project '{project}'.",
+  },
+  default_project_kept: {
+    status: 400,
+    type: invalid,
+    code: 'default_project_kept',
+    message:
+      "The project 'default' can't be deleted: it is that of HOLT_API_KEY, and of everybody while there is no key.",
   },
   backup_running: {
     status: 409,

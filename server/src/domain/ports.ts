@@ -5,6 +5,8 @@ import type { InputItemResource, Model } from '../protocol/list.ts';
 import type { Response } from '../protocol/response.ts';
 import type { Fold } from './fold.ts';
 import type { Chunk, ChunkPage } from './chunk.ts';
+import type { AuditEntry } from './audit.ts';
+import type { ProjectStore } from './project-store.ts';
 import type { ConversationPlace, Item, StateStore } from './state-store.ts';
 import type { EndStatus } from './status.ts';
 import type { Unserved } from './unserved.ts';
@@ -28,11 +30,13 @@ export interface Ids {
   /** `resp_` + 12 hex of `createdAt` (ms) + `00` + 36 hex random: ids sort by time (design.md §5). */
   response(createdAt: number): string;
   /** `<prefix>_` + 48 hex random. */
-  item(prefix: 'msg' | 'fc' | 'ctc' | 'rs' | 'call' | 'conv' | 'cmp' | 'evt' | 'whe'): string;
+  item(prefix: 'msg' | 'fc' | 'ctc' | 'rs' | 'call' | 'conv' | 'cmp' | 'evt' | 'whe' | 'proj' | 'key'): string;
   request(): string;
   worker(): string;
   /** What webhooks are signed with: `whsec_` + base64 of 32 random bytes. */
   webhookSecret(): string;
+  /** What clients of a project authenticate with: `sk-holt-` + base64url of 32 random bytes. */
+  apiKey(): string;
 }
 
 /** In [0, 1), for jitter. */
@@ -226,19 +230,23 @@ export type SweepResult = { expired: number; logs: number; purged: number };
  * Record, queue and log in one (design.md §5-§9). Every verb is one transaction and is acknowledged when it is
  * durable; a verb that throws `StoreUnavailable` may or may not have happened. An append is a compare-and-swap on `n`.
  */
-export interface Store extends StateStore, WebhookStore {
+export interface Store extends StateStore, WebhookStore, ProjectStore {
   /**
    * The row and chunk 0, both or neither; any other outcome leaves nothing. `queueMax` counts only for an unowned row.
    * `conversation_locked`: an unfinished response holds it, or it is not as it was read any more.
-   * `conversation_absent`: it was deleted since.
+   * `conversation_absent`: it was deleted since. `project_absent`: its project was.
    */
   create(
     response: NewResponse,
     queueMax: number,
   ): Promise<
-    { outcome: 'created'; no: number } | { outcome: 'queue_full' | 'conversation_locked' | 'conversation_absent' }
+    | { outcome: 'created'; no: number }
+    | { outcome: 'queue_full' | 'conversation_locked' | 'conversation_absent' | 'project_absent' }
   >;
-  /** A foreground response, which has no log: row, input and snapshot, once it has ended. */
+  /**
+   * A foreground response, which has no log: row, input and snapshot, once it has ended. Of a deleted project nothing
+   * is stored.
+   */
   createEnded(
     response: Omit<NewResponse, 'chunk' | 'workerId' | 'history'>,
     end: Omit<End, 'logExpiresAt' | 'eventId'>,
@@ -254,12 +262,13 @@ export interface Store extends StateStore, WebhookStore {
   append(appends: readonly Append[]): Promise<boolean[]>;
   /** Whole chunks that hold events after `after`, at least one if there is any, about `maxBytes` of bodies. */
   read(no: number, after: number, maxBytes: number): Promise<ChunkPage>;
-  /** First half of a cancel (design.md §6.7): the fence, the mark, the new owner. */
+  /** First half of a cancel (design.md §6.7): the fence, the mark, the new owner; and `audit`, if it was fenced. */
   fenceForCancel(
     projectId: string,
     id: string,
     workerId: string,
     now: number,
+    audit?: AuditEntry,
   ): Promise<{ outcome: 'fenced'; response: OwnedResponse } | { outcome: 'pending' | 'ended' | 'absent' }>;
   /**
    * Unfinished rows that no live worker owns, oldest first, after row number `afterNo`. What is queued waits, and is

@@ -2,7 +2,7 @@ import Fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError, apiError } from '../domain/errors.ts';
 import { withAllowedMethods } from './allowed-methods.ts';
-import { makeAuthenticate, makeAuthenticateAdmin } from './authenticate.ts';
+import { ORGANIZATION, makeAuthenticate, makeAuthenticateAdmin } from './authenticate.ts';
 import { makeCompress } from './compress.ts';
 import { OPENAI_VERSION, cutWhenStalled, limitConnections, refuseSocket, serverOptions } from './connections.ts';
 import { addCorsHeaders, answerPreflight } from './cors.ts';
@@ -12,6 +12,8 @@ import { UNKNOWN_ROUTE } from './unknown-route.ts';
 import { parseJson } from './parse-body.ts';
 import { sendError, toApiErrorAt } from './render-error.ts';
 import { stampDuration } from './request.ts';
+import { adminProjectRoutes } from './routes/admin-projects.ts';
+import { adminWebhookRoutes } from './routes/admin-webhooks.ts';
 import { adminRoutes } from './routes/admin.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
@@ -63,7 +65,7 @@ export function makeApp(deps: AppDeps): FastifyInstance {
     },
   });
   limitConnections(app.server, deps.connections, deps.clock, deps.log);
-  const authenticate = makeAuthenticate(deps.apiKey, deps.cors);
+  const authenticate = makeAuthenticate(deps);
   const authenticateAdmin = makeAuthenticateAdmin(deps.admin.key);
   app.decorateRequest('startedAt', 0);
   app.decorateRequest('projectId', '');
@@ -97,9 +99,20 @@ export function makeApp(deps: AppDeps): FastifyInstance {
           reason: 'must be at most 512 ASCII characters',
         });
       }
-      if (isForAdmin(request)) authenticateAdmin(request.headers);
-      else request.projectId = authenticate(request.headers);
-      done();
+      if (isForAdmin(request)) {
+        authenticateAdmin(request.headers);
+        done();
+        return;
+      }
+      const project = authenticate(request.headers);
+      const admit = (id: string): void => {
+        request.projectId = id;
+        reply.header('openai-organization', ORGANIZATION);
+        reply.header('openai-project', id);
+        done();
+      };
+      if (project instanceof Promise) project.then(admit, done);
+      else admit(project);
     } catch (error) {
       done(error as Error); // an ApiError
     }
@@ -126,6 +139,8 @@ export function makeApp(deps: AppDeps): FastifyInstance {
     endResponseRoutes(app, deps);
     webhookEndpointRoutes(app, deps);
     adminRoutes(app, deps);
+    adminProjectRoutes(app, deps);
+    adminWebhookRoutes(app, deps);
   });
   return app;
 }

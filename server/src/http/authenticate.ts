@@ -2,34 +2,89 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { apiError } from '../domain/errors.ts';
 import { isLoopback } from '../domain/loopback.ts';
+import { DEFAULT_PROJECT } from '../domain/project-store.ts';
+import type { StoredKey } from '../domain/project-store.ts';
 import { allowsOrigin } from './cors.ts';
 import type { CorsPolicy } from './cors.ts';
 
 /**
- * Who asks. With a key: the bearer token must be it. Without one Holt listens on loopback only, and a web page in a
- * browser on the same machine must not reach it: foreign Host headers (DNS rebinding) and Origins are refused, but for
- * those that `server.cors` names.
+ * Who asks. A bearer token is the key that the server was started with, or one of a project. While there is no key at
+ * all Holt listens on loopback only, and a web page in a browser on the same machine must not reach it: foreign Host
+ * headers (DNS rebinding) and Origins are refused, but for those that `server.cors` names.
  */
 
-const DEFAULT_PROJECT = 'default';
+/** What `openai-organization` says; there is only this one. */
+export const ORGANIZATION = 'holt';
 
-/** The project of the caller. */
-export type Authenticate = (headers: IncomingHttpHeaders) => string;
+/** As `ids.ts` makes them. Nothing else is worth a question to the store. */
+const STORED_KEY = /^sk-holt-[\w-]{43}$/;
 
-export function makeAuthenticate(apiKey: string | undefined, cors: CorsPolicy): Authenticate {
-  if (apiKey === undefined) {
-    return (headers) => {
-      checkLocal(headers, cors);
-      return DEFAULT_PROJECT;
-    };
-  }
-  const expected = hash(apiKey);
-  return (headers) => {
+export type Keys = {
+  /** Whether any project has a key. */
+  hasKeys(): boolean | Promise<boolean>;
+  /** The key with this sha256, unless it has expired. */
+  use(hash: Buffer): StoredKey | undefined | Promise<StoredKey | undefined>;
+};
+
+type Settings = {
+  /** The one that the server was started with. */
+  apiKey: string | undefined;
+  keys: Keys;
+  cors: CorsPolicy;
+  /** Only programs of this machine reach the server. */
+  loopback: boolean;
+};
+
+/** The project of the caller: at once when all is in memory, as it nearly always is. */
+export type Authenticate = (headers: IncomingHttpHeaders) => string | Promise<string>;
+
+export function makeAuthenticate({ apiKey, keys, cors, loopback }: Settings): Authenticate {
+  const own = apiKey === undefined ? undefined : hash(apiKey);
+  const withKey: Authenticate = (headers) => {
     const token = bearerOf(headers);
     if (token === undefined) throw apiError('missing_api_key');
-    if (!timingSafeEqual(hash(token), expected)) throw apiError('invalid_api_key', { mask: mask(token) });
-    return DEFAULT_PROJECT;
+    const found = projectOf(token, own, keys);
+    return whenKnown(found, (project) => {
+      if (project === undefined) throw apiError('invalid_api_key', { mask: mask(token) });
+      checkAddressee(headers, project);
+      return project;
+    });
   };
+  if (own !== undefined || !loopback) return withKey;
+  return (headers) =>
+    whenKnown(keys.hasKeys(), (needed) => {
+      if (needed) return withKey(headers);
+      checkLocal(headers, cors);
+      return DEFAULT_PROJECT;
+    });
+}
+
+function projectOf(
+  token: string,
+  own: Buffer | undefined,
+  keys: Keys,
+): string | undefined | Promise<string | undefined> {
+  const hashed = hash(token);
+  if (own !== undefined && timingSafeEqual(hashed, own)) return DEFAULT_PROJECT;
+  if (!STORED_KEY.test(token)) return undefined;
+  return whenKnown(keys.use(hashed), (key) => key?.projectId);
+}
+
+/** No turn of the loop for what is there. */
+function whenKnown<T, R>(value: T | Promise<T>, use: (value: T) => R | Promise<R>): R | Promise<R> {
+  return value instanceof Promise ? value.then(use) : use(value);
+}
+
+/** A client that names another project, or organization, than that of its key has been set up wrongly. */
+function checkAddressee(headers: IncomingHttpHeaders, project: string): void {
+  const { 'openai-organization': organization, 'openai-project': named } = headers;
+  if (differs(organization, ORGANIZATION)) throw apiError('mismatched_organization', { got: organization });
+  if (differs(named, project)) throw apiError('mismatched_project', { got: named });
+}
+
+/** Clients send an empty header where nothing was set. */
+function differs(header: string | string[] | undefined, own: string): boolean {
+  return header !== undefined && header !== '' && header !== own;
 }
 
 /** Whoever runs the server. An API key is none here, and without one this asks all the same. */

@@ -13,8 +13,10 @@ const MAX_AGE = '7200';
 /** What Holt says in headers beyond those that a page may read anyway. */
 const EXPOSED = [
   'holt-dropped',
+  'openai-organization',
   'openai-poll-after-ms',
   'openai-processing-ms',
+  'openai-project',
   'openai-version',
   'retry-after',
   'www-authenticate',

@@ -1,7 +1,9 @@
 import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, Ids, Log } from '../domain/ports.ts';
 import type { ResponsesDeps } from '../responses/deps.ts';
+import type { ProjectsDeps } from '../projects/deps.ts';
 import type { BackupMade } from '../protocol/admin.ts';
+import type { Keys } from './authenticate.ts';
 import type { ConnectionLimits } from './connections.ts';
 import type { CorsPolicy } from './cors.ts';
 
@@ -16,6 +18,7 @@ export type Exposition = {
 /** What only whoever runs the server may ask for. */
 export type Admin = {
   key: string;
+  projects: ProjectsDeps;
   /**
    * Copies the data directory into the new directory `to`, while everything goes on. Throws a row of the error table.
    * When `signal` aborts nothing is left of the copy.
@@ -32,8 +35,12 @@ export type AppDeps = {
   metrics: Metrics;
   /** Undefined: switched off. */
   exposition: Exposition | undefined;
-  /** Without one everybody on this machine may ask. */
+  /** Of the project `default`. Without one, and without `keys`, everybody on this machine may ask. */
   apiKey: string | undefined;
+  /** Of projects. */
+  keys: Keys;
+  /** Only programs of this machine reach the server. */
+  loopback: boolean;
   /** Which pages of other origins may ask. */
   cors: CorsPolicy;
   bodyLimit: number;

@@ -2,7 +2,8 @@ import type { CreateResponseBody, TextFormat } from './create-response.ts';
 import type { OutputItem } from './items.ts';
 import type { CustomFormat, FunctionTool, ToolChoice } from './tools.ts';
 
-export type ResponseStatus = 'queued' | 'in_progress' | 'completed' | 'failed' | 'incomplete' | 'cancelled';
+export const RESPONSE_STATUSES = ['queued', 'in_progress', 'completed', 'failed', 'incomplete', 'cancelled'] as const;
+export type ResponseStatus = (typeof RESPONSE_STATUSES)[number];
 
 /** The codes of `response.error` that Holt uses, all of the official ResponseErrorCode. */
 export type ResponseErrorCode = 'server_error' | 'rate_limit_exceeded' | 'invalid_prompt';

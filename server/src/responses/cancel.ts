@@ -1,3 +1,5 @@
+import { auditOf } from '../domain/audit.ts';
+import type { Actor } from '../domain/audit.ts';
 import { apiError } from '../domain/errors.ts';
 import type { CancelPurpose } from '../domain/ports.ts';
 import { isEnded } from '../domain/status.ts';
@@ -20,10 +22,11 @@ export async function cancelResponse(
   projectId: string,
   id: string,
   signal: AbortSignal,
+  actor: Actor = 'client',
 ): Promise<Snapshot> {
   const row = await findResponse(deps, projectId, id);
   if (!row.background) throw apiError('cancel_synchronous');
-  if (!isEnded(row.status)) await endByCancel(deps, projectId, id, 'cancel', signal);
+  if (!isEnded(row.status)) await endByCancel(deps, projectId, id, 'cancel', signal, actor);
   return snapshotOf(deps, await findResponse(deps, projectId, id));
 }
 
@@ -34,10 +37,13 @@ export async function endByCancel(
   id: string,
   purpose: CancelPurpose,
   signal: AbortSignal,
+  actor: Actor = 'client',
 ): Promise<void> {
   const subscription = deps.hints.subscribe(id, RECHECK_MS, signal);
   try {
-    const fenced = await deps.store.fenceForCancel(projectId, id, deps.runs.workerId, deps.clock.now());
+    const now = deps.clock.now();
+    const audit = auditOf(actor, now, 'response.cancel', id, { project: projectId });
+    const fenced = await deps.store.fenceForCancel(projectId, id, deps.runs.workerId, now, audit);
     if (fenced.outcome === 'fenced') {
       deps.runs.abort(id);
       await deps.runs.finishCancel(fenced.response, purpose);

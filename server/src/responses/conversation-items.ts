@@ -11,7 +11,7 @@ import { cursorNotFound, pageOf } from './page-of.ts';
 
 /** The items of a conversation (contract.md §1.8). */
 
-type Deps = Pick<ResponsesDeps, 'store' | 'ids' | 'clock' | 'settings'>;
+type Deps = Pick<ResponsesDeps, 'store' | 'ids' | 'clock' | 'settings' | 'projects'>;
 
 /** Answers with the items that were added, in their order. */
 export async function addConversationItems(
@@ -20,7 +20,7 @@ export async function addConversationItems(
   id: string,
   items: readonly RequestItem[],
 ): Promise<ListPage<Item>> {
-  checkMayKeep(deps);
+  await checkMayKeep(deps, projectId);
   const expanded = await expandInput(deps, projectId, [...items], []);
   const outcome = await deps.store.addItems(projectId, id, expanded);
   if (outcome === 'absent') throw apiError('conversation_not_found', { id });

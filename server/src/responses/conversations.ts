@@ -4,14 +4,18 @@ import type { Conversation, DeletedConversation } from '../protocol/conversation
 import type { RequestItem } from '../protocol/items.ts';
 import type { ResponsesDeps } from './deps.ts';
 import { expandInput } from './expand-input.ts';
+import { retentionOf } from './retention-of.ts';
 
 /** Conversations without their items (contract.md §1.8). They are kept until they are deleted. */
 
-type Deps = Pick<ResponsesDeps, 'store' | 'ids' | 'clock' | 'settings'>;
+type Deps = Pick<ResponsesDeps, 'store' | 'ids' | 'clock' | 'settings' | 'projects'>;
 
 /** What a client says is not stored under zero data retention. What is stored already can be read and deleted. */
-export function checkMayKeep({ settings }: Pick<ResponsesDeps, 'settings'>): void {
-  if (settings.retention === 'zero_data_retention') throw apiError('conversation_kept');
+export async function checkMayKeep(
+  deps: Pick<ResponsesDeps, 'projects' | 'settings'>,
+  projectId: string,
+): Promise<void> {
+  if ((await retentionOf(deps, projectId)) === 'zero_data_retention') throw apiError('conversation_kept');
 }
 
 export async function createConversation(
@@ -20,7 +24,7 @@ export async function createConversation(
   metadata: Record<string, string>,
   items: readonly RequestItem[],
 ): Promise<Conversation> {
-  checkMayKeep(deps);
+  await checkMayKeep(deps, projectId);
   const expanded = await expandInput(deps, projectId, [...items], []);
   const conversation = { id: deps.ids.item('conv'), createdAt: deps.clock.now(), metadata };
   await deps.store.createConversation(projectId, conversation, expanded);
@@ -39,7 +43,7 @@ export async function updateConversation(
   id: string,
   metadata: Record<string, string>,
 ): Promise<Conversation> {
-  checkMayKeep(deps);
+  await checkMayKeep(deps, projectId);
   const updated = await deps.store.setMetadata(projectId, id, metadata);
   if (updated === undefined) throw apiError('conversation_not_found', { id });
   return toWire(updated);

@@ -15,6 +15,7 @@ import { initialResponse } from '../domain/initial-response.ts';
 import { openTurn, readHistory } from './read-history.ts';
 import type { History } from './read-history.ts';
 import { QUEUE_RETRY_SECONDS, reserveSlot } from './reserve-slot.ts';
+import { retentionOf } from './retention-of.ts';
 import { serveRequest } from './serve-request.ts';
 import { tail } from './tail.ts';
 
@@ -45,8 +46,9 @@ export async function createResponse(
   signal: AbortSignal,
 ): Promise<Created> {
   if (deps.runs.stopping) throw apiError('shutting_down');
-  checkRequest(raw, body, deps.settings, deps.log);
-  const zeroRetention = deps.settings.retention === 'zero_data_retention';
+  const retention = await retentionOf(deps, projectId);
+  checkRequest(raw, body, { strict: deps.settings.strict, retention }, deps.log);
+  const zeroRetention = retention === 'zero_data_retention';
   const model = body.model ?? '';
   const binding = deps.models.resolve(model);
   if (binding === undefined) throw apiError('model_not_found', { model });
@@ -155,6 +157,8 @@ async function commit(made: Made, owned: boolean, events: readonly ResponseEvent
       throw apiError('conversation_locked');
     case 'conversation_absent':
       throw apiError('conversation_not_found', { id: made.history.conversation?.id });
+    case 'project_absent':
+      throw apiError('project_deleted');
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, Hints, Ids, Log, Models, Runs, Store, Tokenizer } from '../domain/ports.ts';
+import type { Projects } from '../domain/project-store.ts';
 import type { RetentionMode } from '../domain/retention.ts';
 import type { Seal } from '../domain/seal.ts';
 import type { Webhooks } from '../domain/webhook-store.ts';
@@ -17,6 +18,7 @@ export type ResponsesDeps = {
   log: Log;
   metrics: Metrics;
   webhooks: Webhooks;
+  projects: Projects;
   settings: {
     /** Unknown top-level keys are a 400 instead of a log line. */
     strict: boolean;
@@ -28,7 +30,7 @@ export type ResponsesDeps = {
     responseRetentionMs: number;
     /** How long its events can be streamed after the end, ms. */
     logRetentionMs: number;
-    /** Of the one project. */
+    /** Of projects that have none of their own. */
     retention: RetentionMode;
   };
 };

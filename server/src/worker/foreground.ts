@@ -31,6 +31,7 @@ type Deps = {
 };
 
 export class Foreground implements ForegroundRun {
+  readonly projectId: string;
   readonly ended: Promise<Response>;
   readonly #deps: Deps;
   readonly #abort = new AbortController();
@@ -49,6 +50,7 @@ export class Foreground implements ForegroundRun {
   #wakeWriter: (() => void) | undefined;
 
   constructor(deps: Deps, spec: RunSpec, slot: Slot, commit: CommitEnd) {
+    this.projectId = spec.projectId;
     this.#deps = deps;
     this.#commit = commit;
     this.#stream = spec.stream;

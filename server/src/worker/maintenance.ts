@@ -14,6 +14,8 @@ type Deps = {
   clock: Clock;
   log: Log;
   worker: { checkSelf(): Promise<void>; tick(): void };
+  /** Begun each time; each waits for nobody and looks after its own failures. */
+  chores: readonly (() => void)[];
   /** The lease period: how long a stray row may stay unnoticed, and half as long as a tombstone is kept. ms */
   leaseMs: number;
 };
@@ -44,7 +46,8 @@ export class Maintenance {
   }
 
   async #tick(): Promise<void> {
-    const { store, clock, log, worker, leaseMs } = this.#deps;
+    const { store, clock, log, worker, chores, leaseMs } = this.#deps;
+    for (const begin of chores) begin();
     try {
       await this.#probe();
       if (store.accepts()) await compactAll(store, () => this.#stopped);

@@ -191,6 +191,11 @@ export class Worker implements Runs {
     return closed;
   }
 
+  /** What ran for a project that is not there any more. Its background runs are cancelled as others are. */
+  abortForeground(projectId: string): void {
+    for (const run of this.#foreground) if (run.projectId === projectId) run.abort(apiError('project_deleted'));
+  }
+
   /** How many responses run here, and how many more could. */
   load(): { background: number; foreground: number; free: number } {
     return { background: this.#runs.size, foreground: this.#foreground.size, free: this.#slots.free };

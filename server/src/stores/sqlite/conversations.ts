@@ -2,6 +2,7 @@ import { pageBack } from '../../domain/page-back.ts';
 import type { Item, ItemsPage, ItemsQuery, StoredConversation } from '../../domain/state-store.ts';
 import type { Database, Row } from './database.ts';
 import { decodeItem, encodeItem, itemAt } from './items.ts';
+import { isDeletedProject } from './projects.ts';
 
 /** Conversations and their items (contract.md §1.8). The order of the items is that of their numbers. */
 
@@ -11,6 +12,7 @@ export function createConversation(
   conversation: StoredConversation,
   items: readonly Item[],
 ): void {
+  if (isDeletedProject(db, projectId)) return;
   const no = db.insert(
     'insert into conversation (id, project_id, metadata, created_at) values (?, ?, ?, ?)',
     conversation.id,

@@ -1,5 +1,7 @@
 import { dirname } from 'node:path';
 import { Ballast } from './ballast.ts';
+import { createKey, deleteKey, findKey, hasKeys, listKeys, touchKeys } from './api-keys.ts';
+import { listAudit, recordAudit } from './audit.ts';
 import { append, read } from './chunks.ts';
 import { compact } from './compact.ts';
 import {
@@ -14,13 +16,16 @@ import {
 } from './conversations.ts';
 import { diskFault } from './database.ts';
 import type { Database } from './database.ts';
+import { forgetProject, listDeletedProjects } from './forget-project.ts';
 import { deleteResponse, sweep } from './forgetting.ts';
 import { readChain, readConversation } from './history.ts';
 import { findItems } from './items.ts';
 import { listInput } from './list-input.ts';
+import { listResponses } from './list-responses.ts';
 import { measure } from './measure.ts';
 import { openDatabase } from './open.ts';
 import { claim, fenceForCancel, handBack, listOrphans, listOwned, takeOver } from './ownership.ts';
+import { createProject, deleteProject, findProject, listProjects, updateProject } from './projects.ts';
 import { create, createEnded, find } from './responses.ts';
 import {
   createEndpoint,
@@ -65,6 +70,14 @@ const WRITES = {
   deleteEndpoint,
   redeliver,
   recordAttempt,
+  createProject,
+  updateProject,
+  deleteProject,
+  forgetProject,
+  createKey,
+  deleteKey,
+  touchKeys,
+  recordAudit,
   probe: (db: Database): void => {
     db.probe();
   },
@@ -85,6 +98,14 @@ const READS = {
   listEndpoints,
   listDeliveries,
   listPending,
+  findProject,
+  listProjects,
+  listDeletedProjects,
+  findKey,
+  listKeys,
+  hasKeys,
+  listResponses,
+  listAudit,
   measure,
 } as const satisfies Record<string, Verb>;
 
@@ -99,6 +120,8 @@ const NEW_WORK: ReadonlySet<VerbName> = new Set([
   'createConversation',
   'addItems',
   'createEndpoint',
+  'createProject',
+  'createKey',
   'probe',
 ]);
 

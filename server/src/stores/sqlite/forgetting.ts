@@ -51,7 +51,8 @@ function closeUnread(db: Database, no: number, now: number): void {
   );
 }
 
-function bury(db: Database, nos: readonly number[], now: number): void {
+/** Makes tombstones of ended responses. */
+export function bury(db: Database, nos: readonly number[], now: number): void {
   // First, and durable at once: if the rest does not come to be, the response is unreadable all the same.
   db.bodies.destroy(nos);
   for (const no of nos) {

@@ -79,6 +79,23 @@ export function* inspectWebhooks(db: ReadOnlyDatabase, schema: number): Generato
   }
 }
 
+export function* inspectProjects(db: ReadOnlyDatabase, schema: number): Generator<Finding> {
+  if (schema < 6) return;
+  for (const row of db.each('select id, limits from project union all select id, limits from api_key')) {
+    if (!isObject(parseText(row['limits']))) yield { id: String(row['id']), problem: "its limits can't be read" };
+  }
+  for (const row of db.each('select no, detail from audit')) {
+    if (!isObject(parseText(row['detail']))) {
+      yield { id: `audit_${String(row['no'])}`, problem: "the entry of the audit log can't be read" };
+    }
+  }
+  const keys = Number(
+    db.one(`select count(*) as count from api_key
+      where not exists (select 1 from project where project.id = project_id and deleted_at is null)`)?.['count'],
+  );
+  if (keys > 0) yield { problem: `${keys} API keys belong to no project that is there` };
+}
+
 function parseItem(row: Row): { id: string } | undefined {
   try {
     return decodeItem(row['item']);

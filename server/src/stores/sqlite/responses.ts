@@ -6,11 +6,13 @@ import { addTurn } from './conversations.ts';
 import type { Database } from './database.ts';
 import { isHeld, newestItem } from './history.ts';
 import { indexItems } from './items.ts';
+import { isDeletedProject } from './projects.ts';
 import { RESPONSE_COLUMNS, VISIBLE, encodeHistory, encodeRequest, toResponse } from './rows.ts';
 
 /** The response row: made once, found by project and id. */
 
 export function create(db: Database, response: NewResponse, queueMax: number): Awaited<ReturnType<Store['create']>> {
+  if (isDeletedProject(db, response.projectId)) return { outcome: 'project_absent' };
   const owned = response.workerId !== null;
   if (!owned && queueIsFull(db, queueMax)) return { outcome: 'queue_full' };
   if (response.conversation !== null) {
@@ -78,6 +80,7 @@ export function createEnded(
   response: Omit<NewResponse, 'chunk' | 'workerId' | 'history'>,
   end: Omit<End, 'logExpiresAt'>,
 ): void {
+  if (isDeletedProject(db, response.projectId)) return;
   const no = db.insert(
     `insert into response (id, project_id, status, model, provider, background, stream, request, snapshot,
        created_at, started_at, done_at, expires_at, previous_response_id, conversation_no, conversation_up_to, log_state)

@@ -1,5 +1,7 @@
+import type { StoredLimits } from '../../domain/project-store.ts';
 import type { StoredRequest, StoredResponse, Tail } from '../../domain/ports.ts';
 import type { ConversationPlace, Item } from '../../domain/state-store.ts';
+import type { Page } from '../../domain/webhook-store.ts';
 import type { ResponseStatus } from '../../protocol/response.ts';
 import type { Database, Row } from './database.ts';
 
@@ -81,6 +83,15 @@ export function tailOf(db: Database, no: number): (Tail & { closed: boolean }) |
     epoch: Number(row['epoch']),
     closed: row['closed'] === 1,
   };
+}
+
+/** @param rows one more than `limit`, if there are as many */
+export function pageOf<T>(rows: readonly Row[], limit: number, toEntry: (row: Row) => T): Page<T> {
+  return { outcome: 'page', entries: rows.slice(0, limit).map(toEntry), hasMore: rows.length > limit };
+}
+
+export function decodeLimits(value: unknown): StoredLimits {
+  return JSON.parse(String(value)) as StoredLimits; // written from that type
 }
 
 export function textOrNull(value: unknown): string | null {

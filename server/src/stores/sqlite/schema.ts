@@ -137,6 +137,62 @@ const MIGRATIONS = [
   alter table response add column zdr_slot text;  -- names the key of its bodies: file and place; null when they are plain
   create index response_zdr on response (no, zdr_slot) where zdr_slot is not null;
   `,
+  // Projects, their keys, and what was done to them. A deleted project keeps its row: it takes no new work by that.
+  `
+  create table project (
+    no integer primary key autoincrement,
+    id text not null unique,
+    name text not null,
+    retention text,                        -- null: as the configuration says
+    weight integer not null default 1,
+    max_running integer,
+    limits text not null default '{}',     -- JSON
+    pass real not null default 0,          -- where its turns in the queue have come to
+    created_at integer not null,
+    updated_at integer not null,
+    deleted_at integer,
+    forgotten_at integer                   -- from when on there is nothing left of it but this row
+  ) strict;
+  insert into project (id, name, created_at, updated_at)
+    values ('default', 'Default', unixepoch() * 1000, unixepoch() * 1000);
+  create index project_leaving on project (no) where deleted_at is not null and forgotten_at is null;
+
+  create table api_key (
+    no integer primary key autoincrement,
+    id text not null unique,
+    project_id text not null,
+    name text not null,
+    hash blob not null unique,             -- sha256
+    mask text not null,
+    limits text not null default '{}',     -- JSON
+    created_at integer not null,
+    expires_at integer,
+    last_used_at integer
+  ) strict;
+  create index api_key_place on api_key (project_id, no);
+
+  create table audit (
+    no integer primary key autoincrement,
+    at integer not null,
+    action text not null,
+    target text not null,
+    detail text not null                   -- JSON
+  ) strict;
+
+  create table usage (
+    project_id text not null,
+    day text not null,
+    model text not null,
+    input_tokens integer not null default 0,
+    output_tokens integer not null default 0,
+    requests integer not null default 0,
+    primary key (project_id, day, model)
+  ) strict, without rowid;
+
+  alter table response add column priority integer not null default 0;
+  create index response_place on response (project_id, status, no) where deleted_at is null;
+  create index conversation_place on conversation (project_id, no);
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

@@ -116,6 +116,22 @@ export class SqliteStore implements Store {
   redeliver: Store['redeliver'] = (...args) => this.#call('redeliver', args);
   listPending: Store['listPending'] = (...args) => this.#call('listPending', args);
   recordAttempt: Store['recordAttempt'] = (...args) => this.#call('recordAttempt', args);
+  createProject: Store['createProject'] = (...args) => this.#call('createProject', args);
+  findProject: Store['findProject'] = (...args) => this.#call('findProject', args);
+  listProjects: Store['listProjects'] = (...args) => this.#call('listProjects', args);
+  updateProject: Store['updateProject'] = (...args) => this.#call('updateProject', args);
+  deleteProject: Store['deleteProject'] = (...args) => this.#call('deleteProject', args);
+  listDeletedProjects: Store['listDeletedProjects'] = (...args) => this.#call('listDeletedProjects', args);
+  forgetProject: Store['forgetProject'] = (...args) => this.#call('forgetProject', args);
+  createKey: Store['createKey'] = (...args) => this.#call('createKey', args);
+  findKey: Store['findKey'] = (...args) => this.#call('findKey', args);
+  listKeys: Store['listKeys'] = (...args) => this.#call('listKeys', args);
+  deleteKey: Store['deleteKey'] = (...args) => this.#call('deleteKey', args);
+  hasKeys: Store['hasKeys'] = (...args) => this.#call('hasKeys', args);
+  touchKeys: Store['touchKeys'] = (...args) => this.#call('touchKeys', args);
+  listResponses: Store['listResponses'] = (...args) => this.#call('listResponses', args);
+  recordAudit: Store['recordAudit'] = (...args) => this.#call('recordAudit', args);
+  listAudit: Store['listAudit'] = (...args) => this.#call('listAudit', args);
   probe: Store['probe'] = () => this.#call('probe', []);
   accepts: Store['accepts'] = () => this.#dead === undefined && this.#accepts;
 
