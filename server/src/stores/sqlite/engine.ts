@@ -16,6 +16,7 @@ import { diskFault } from './database.ts';
 import type { Database } from './database.ts';
 import { deleteResponse, sweep } from './forgetting.ts';
 import { readChain, readConversation } from './history.ts';
+import { findByKey } from './idempotency.ts';
 import { findItems } from './items.ts';
 import { listInput } from './list-input.ts';
 import { measure } from './measure.ts';
@@ -71,6 +72,7 @@ const WRITES = {
 } as const satisfies Record<string, Verb>;
 const READS = {
   find,
+  findByKey,
   read,
   listOrphans,
   listOwned,

@@ -1,6 +1,7 @@
 import type { Store, SweepResult } from '../../domain/ports.ts';
 import { isEnded } from '../../domain/status.ts';
 import type { Database } from './database.ts';
+import { forgetKey, loadSealedKeys, sweepKeys } from './idempotency.ts';
 import { forgetDeliveries } from './webhooks.ts';
 
 /**
@@ -33,6 +34,7 @@ function bury(db: Database, nos: readonly number[], now: number): void {
     db.run("update chunk set body = x'' where response_no = ?", no);
     db.run('delete from response_item where response_no = ?', no);
     forgetDeliveries(db, no);
+    forgetKey(db, no);
     db.run(
       `update response set request = x'', history = null, snapshot = null, log_state = 3, zdr_slot = null,
          deleted_at = ? where no = ?`,
@@ -51,6 +53,7 @@ export function loadKeys(db: Database): void {
     .all('select no, zdr_slot from response where zdr_slot is not null')
     .map((row) => ({ no: Number(row['no']), slot: String(row['zdr_slot']) }));
   const lost = db.bodies.load(rows);
+  loadSealedKeys(db);
   if (lost.length === 0) return;
   db.execute('begin immediate');
   for (const no of lost) {
@@ -91,5 +94,6 @@ export function sweep(db: Database, now: number, purgeBefore: number, limit: num
     db.run('delete from chunk where response_no = ?', Number(row['no']));
     db.run('delete from response where no = ?', Number(row['no']));
   }
-  return { expired: expired.length, logs: logs.length, purged: purged.length };
+  const keys = sweepKeys(db, now, limit);
+  return { expired: expired.length, logs: logs.length, purged: purged.length, keys };
 }

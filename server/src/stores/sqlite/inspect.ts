@@ -1,7 +1,7 @@
 import { isDamage } from './damage.ts';
 import type { Finding } from './finding.ts';
 import { inspectResponse } from './inspect-response.ts';
-import { inspectConversations, inspectStrays, inspectWebhooks } from './inspect-state.ts';
+import { inspectConversations, inspectKeys, inspectStrays, inspectWebhooks } from './inspect-state.ts';
 import { ReadOnlyDatabase } from './read-only.ts';
 import { SCHEMA_VERSION, migrationsUpTo, versionOf } from './schema.ts';
 import { shapeOf, shapeOfSql } from './shape.ts';
@@ -54,7 +54,7 @@ function* inspectAll(db: ReadOnlyDatabase, inspection: Inspection): Generator<Fi
     inspection.counts = count(db, schema);
     return [];
   });
-  for (const step of [inspectResponses, inspectStrays, inspectConversations, inspectWebhooks]) {
+  for (const step of [inspectResponses, inspectStrays, inspectConversations, inspectWebhooks, inspectKeys]) {
     yield* guarded('its rows', () => step(db, schema));
   }
 }
@@ -98,6 +98,7 @@ function count(db: ReadOnlyDatabase, schema: number): Inspection['counts'] {
     [2, 'items in them', 'conversation_item'],
     [3, 'webhook endpoints', 'webhook_endpoint'],
     [3, 'deliveries', 'webhook_delivery'],
+    [6, 'idempotency keys', 'idempotency'],
     [5, SEALED, 'response where zdr_slot is not null'],
   ];
   return queries

@@ -5,12 +5,17 @@ import { insertChunk } from './chunks.ts';
 import { addTurn } from './conversations.ts';
 import type { Database } from './database.ts';
 import { isHeld, newestItem } from './history.ts';
+import { findByKey, insertKey } from './idempotency.ts';
 import { indexItems } from './items.ts';
 import { RESPONSE_COLUMNS, VISIBLE, encodeHistory, encodeRequest, toResponse } from './rows.ts';
 
 /** The response row: made once, found by project and id. */
 
 export function create(db: Database, response: NewResponse, queueMax: number): Awaited<ReturnType<Store['create']>> {
+  const { idempotency, projectId } = response;
+  if (idempotency !== undefined && findByKey(db, projectId, idempotency.key, response.createdAt) !== undefined) {
+    return { outcome: 'key_taken' };
+  }
   const owned = response.workerId !== null;
   if (!owned && queueIsFull(db, queueMax)) return { outcome: 'queue_full' };
   if (response.conversation !== null) {
@@ -47,6 +52,7 @@ export function create(db: Database, response: NewResponse, queueMax: number): A
   insertChunk(db, no, response.chunk);
   // Ids that clients choose are content.
   if (slot === undefined) indexItems(db, no, idsOf(response), 'input');
+  if (idempotency !== undefined) insertKey(db, no, projectId, idempotency);
   return { outcome: 'created', no };
 }
 

@@ -137,6 +137,17 @@ const MIGRATIONS = [
   alter table response add column zdr_slot text;  -- names the key of its bodies: file and place; null when they are plain
   create index response_zdr on response (no, zdr_slot) where zdr_slot is not null;
   `,
+  `
+  create table idempotency (
+    response_no integer primary key,
+    project_id text not null,
+    key blob not null,                     -- as the client sent it; sealed with the key of its response if that is
+    body_hash blob not null,               -- SHA-256; sealed likewise
+    expires_at integer not null
+  ) strict;
+  create unique index idempotency_key on idempotency (project_id, key);
+  create index idempotency_expiring on idempotency (expires_at);
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

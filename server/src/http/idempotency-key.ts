@@ -1,0 +1,32 @@
+import { createHash } from 'node:crypto';
+import type { FastifyRequest } from 'fastify';
+import { apiError } from '../domain/errors.ts';
+import type { IdempotencyKey } from '../responses/replay.ts';
+
+/** Two headers of that name come joined by a comma and a space, and so are none. */
+const KEY = /^[\x21-\x7e]{1,255}$/;
+
+/**
+ * The `Idempotency-Key` header with what it stands for; undefined without one. Throws `invalid_value` for what is no key.
+ * @param raw the parsed JSON of the body
+ */
+export function readIdempotencyKey({ headers }: FastifyRequest, raw: object): IdempotencyKey | undefined {
+  const key = headers['idempotency-key'];
+  if (key === undefined) return undefined;
+  if (typeof key !== 'string' || !KEY.test(key)) {
+    throw apiError('invalid_value', { param: 'Idempotency-Key', reason: 'must be 1 to 255 visible ASCII characters' });
+  }
+  return { key, bodyHash: hashJson(raw) };
+}
+
+/**
+ * The same for the same JSON, however it is written: order of keys, white space, escapes and the notation of numbers
+ * don't count. What is there counts, also where it says what holds without it.
+ */
+function hashJson(value: unknown): string {
+  const canonical = JSON.stringify(value, (_, part: unknown) => {
+    if (typeof part !== 'object' || part === null || Array.isArray(part)) return part;
+    return Object.fromEntries(Object.entries(part).toSorted(([one], [other]) => (one < other ? -1 : 1)));
+  });
+  return createHash('sha256').update(canonical).digest('hex');
+}
