@@ -7,6 +7,7 @@ import { Database } from '../../server/src/stores/sqlite/database.ts';
 import { migrate } from '../../server/src/stores/sqlite/schema.ts';
 import { SqliteStore } from '../../server/src/stores/sqlite/store.ts';
 import { storeConformance } from './conformance.ts';
+import { idempotencyConformance } from './idempotency-conformance.ts';
 import { modelCheck } from './model-check.ts';
 import { openSqlite } from './open-sqlite.ts';
 import { stateConformance } from './state-conformance.ts';
@@ -15,6 +16,7 @@ import { webhookConformance } from './webhook-conformance.ts';
 storeConformance('sqlite', openSqlite);
 stateConformance('sqlite', openSqlite);
 webhookConformance('sqlite', openSqlite);
+idempotencyConformance('sqlite', openSqlite);
 modelCheck('sqlite', openSqlite);
 
 test('a closed store refuses instead of hanging', async () => {
