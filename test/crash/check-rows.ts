@@ -53,6 +53,10 @@ function checkEnds(database: DatabaseSync): void {
     .prepare('select distinct response_no from chunk where response_no not in (select no from response)')
     .all();
   assert.deepEqual(loose, [], 'no chunk without its response');
+  const keys = database
+    .prepare('select key from idempotency where response_no not in (select no from response where deleted_at is null)')
+    .all();
+  assert.deepEqual(keys, [], 'no idempotency key without its response');
 }
 
 /** One event for each background response that has ended since there is an endpoint, with its status. */
