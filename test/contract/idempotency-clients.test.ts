@@ -35,6 +35,15 @@ test('without a key the Node client makes one response more for each lost answer
   await holt.client.responses.retrieve(id);
 });
 
+test('without retries a lost answer is an error, and one response', async () => {
+  await using proxy = await startDroppingProxy(holt.url, 1);
+  const client = clientAt(proxy.url).withOptions({ maxRetries: 0 });
+  await assert.rejects(client.responses.create(ask('node patient')), OpenAI.APIConnectionError);
+  assert.equal((await holt.client.responses.create(ask('node patient'))).status, 'queued');
+  await upstream.waitForRequest('node patient', 2);
+  assert.equal((await upstream.requests('node patient')).length, 2, 'the lost one, and the one of now');
+});
+
 test('with one it runs once, and the last answer is that of the first', async () => {
   await using proxy = await startDroppingProxy(holt.url, 2);
   const client = clientAt(proxy.url);

@@ -1,10 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { apiError } from '../domain/errors.ts';
+import { createHeaders } from '../protocol/headers.ts';
 import type { IdempotencyKey } from '../responses/replay.ts';
-
-/** Two headers of that name come joined by a comma and a space, and so are none. */
-const KEY = /^[\x21-\x7e]{1,255}$/;
 
 /**
  * The `Idempotency-Key` header with what it stands for; undefined without one. Throws `invalid_value` for what is no key.
@@ -13,7 +11,7 @@ const KEY = /^[\x21-\x7e]{1,255}$/;
 export function readIdempotencyKey({ headers }: FastifyRequest, raw: object): IdempotencyKey | undefined {
   const key = headers['idempotency-key'];
   if (key === undefined) return undefined;
-  if (typeof key !== 'string' || !KEY.test(key)) {
+  if (typeof key !== 'string' || !createHeaders.safeParse({ 'Idempotency-Key': key }).success) {
     throw apiError('invalid_value', { param: 'Idempotency-Key', reason: 'must be 1 to 255 visible ASCII characters' });
   }
   return { key, bodyHash: hashJson(raw) };
