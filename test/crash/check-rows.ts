@@ -92,9 +92,12 @@ function checkForgotten(database: DatabaseSync, acknowledged: readonly Acknowled
       .map(({ text }) => asText(text)),
   );
   const all = texts.join('\n');
-  for (const { history, mark, deleted, deleteSent } of acknowledged) {
+  const requests = texts.filter((text) => text.includes('"upstreamModel"'));
+  for (const { history, create, mark, deleted, deleteSent } of acknowledged) {
     if (deleted) assert.ok(!all.includes(mark), `${history.id} was deleted, and its input is still in a row`);
     else if (!deleteSent) assert.ok(all.includes(mark), `the input of ${history.id} is nowhere`);
+    if (!create.keyed || deleteSent) continue;
+    assert.equal(requests.filter((text) => text.includes(mark)).length, 1, `${history.id} was made twice`);
   }
   const full = database
     .prepare(

@@ -21,10 +21,14 @@ export function readIdempotencyKey({ headers }: FastifyRequest, raw: object): Id
  * The same for the same JSON, however it is written: order of keys, white space, escapes and the notation of numbers
  * don't count. What is there counts, also where it says what holds without it.
  */
-function hashJson(value: unknown): string {
-  const canonical = JSON.stringify(value, (_, part: unknown) => {
-    if (typeof part !== 'object' || part === null || Array.isArray(part)) return part;
-    return Object.fromEntries(Object.entries(part).toSorted(([one], [other]) => (one < other ? -1 : 1)));
-  });
-  return createHash('sha256').update(canonical).digest('hex');
+function hashJson(value: object): string {
+  return createHash('sha256').update(canonical(value)).digest('hex');
+}
+
+/** As deep as the parser lets a body be. */
+function canonical(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
+  const members = Object.entries(value).toSorted(([one], [other]) => (one < other ? -1 : 1));
+  return `{${members.map(([name, part]) => `${JSON.stringify(name)}:${canonical(part)}`).join(',')}}`;
 }
