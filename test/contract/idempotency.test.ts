@@ -29,6 +29,7 @@ import {
   SILENT,
   streamUrl,
   textOf,
+  within,
 } from './wire.ts';
 import type { Answer, Served } from './wire.ts';
 
@@ -55,6 +56,30 @@ const keyed = (served: Served, key: string, body: unknown): Promise<Answer> =>
 function idOf(answer: Answer, replayed: boolean): string {
   assert.equal(answer.headers.get('idempotent-replayed'), replayed ? 'true' : null);
   return responseIn(answer).id;
+}
+
+/**
+ * Lets the first `count` creates go on when all of them have seen that their key is free: then they race. Fewer than the
+ * rows that a server reads at once.
+ */
+function meeting(count: number): (store: Store) => Store {
+  const met = Promise.withResolvers<void>();
+  let asked = 0;
+  return (store) =>
+    new Proxy(store, {
+      get: (target, verb: keyof Store) => {
+        const own: unknown = target[verb];
+        if (verb !== 'findByKey') return typeof own === 'function' ? (own.bind(target) as unknown) : own;
+        const find: Store['findByKey'] = async (...args) => {
+          asked += 1;
+          const found = await target.findByKey(...args);
+          if (asked === count) met.resolve();
+          await met.promise;
+          return found;
+        };
+        return find;
+      },
+    });
 }
 
 async function scriptHeld(model: string): Promise<void> {
@@ -171,10 +196,14 @@ describe('the same key and body', () => {
     const made: string[] = [];
     for (const concurrency of [8, 1]) {
       const model = `race ${concurrency}`;
-      await using served = await startHolt({ ...settings, configure: (c) => (c.worker.concurrency = concurrency) });
+      await using served = await startHolt({
+        ...settings,
+        configure: (config) => (config.worker.concurrency = concurrency),
+        overrides: { wrapStore: meeting(12) },
+      });
       const busy = concurrency === 1 ? await create(served, ask('busy', { input: 'first' })) : undefined;
       const key = freshKey();
-      const answers = await Promise.all(Array.from({ length: 20 }, () => keyed(served, key, ask(model))));
+      const answers = await Promise.all(Array.from({ length: 12 }, () => keyed(served, key, ask(model))));
       const ids = new Set(answers.map((answer) => responseIn(answer).id));
       assert.equal(ids.size, 1);
       assert.equal(answers.filter(({ headers }) => headers.get('idempotent-replayed') === null).length, 1);
@@ -182,6 +211,13 @@ describe('the same key and body', () => {
       const [id = ''] = ids;
       await pollUntil(served, id);
       assert.equal((await upstream.requests(model)).length, 1);
+      // Whoever came second has given back its slot.
+      await scriptHeld(`after ${model}`);
+      for (let count = 0; count < concurrency; count += 1) {
+        made.push((await create(served, ask(`after ${model}`))).id);
+      }
+      await within(20_000, upstream.waitForRequest(`after ${model}`, concurrency), 'all slots are used');
+      await upstream.release(`after ${model}`);
     }
     const database = new DatabaseSync(join(data, 'holt.db'), { readOnly: true });
     const rows = database.prepare('select id from response order by no').all();
@@ -225,12 +261,16 @@ describe('the same key and another body', () => {
 
   test('at the same time: one is made, the others are refused', async () => {
     const key = freshKey();
+    await using served = await startHolt({
+      flags: ['--upstream', upstream.url],
+      overrides: { wrapStore: meeting(10) },
+    });
     const inputs = Array.from({ length: 10 }, (_, index) => `Hello ${index}`);
-    const answers = await Promise.all(inputs.map((input) => keyed(holt, key, ask('rivals', { input }))));
+    const answers = await Promise.all(inputs.map((input) => keyed(served, key, ask('rivals', { input }))));
     const statuses = answers.map(({ status }) => status).toSorted((one, other) => one - other);
     assert.deepEqual(statuses, [200, ...Array.from({ length: 9 }, () => 400)]);
     const winner = answers.find(({ status }) => status === 200)!;
-    await pollUntil(holt, responseIn(winner).id);
+    await pollUntil(served, responseIn(winner).id);
     assert.equal((await upstream.requests('rivals')).length, 1);
   });
 });
