@@ -114,18 +114,8 @@ export class Population {
       ...(toolCall ? { tools: [LOOK_UP] } : {}),
     });
     const keyed = this.#life.random.chance(0.4);
-    const { headers, ...init } = post(body);
-    const key = keyed ? { 'idempotency-key': mark } : {};
-    const { kills } = this.#life;
-    const create = {
-      plan,
-      mark,
-      init: { ...init, headers: { ...headers, ...key } },
-      more,
-      kills,
-      keyed,
-      answered: false,
-    };
+    const init = post(body, keyed ? { 'idempotency-key': mark } : {});
+    const create = { plan, mark, init, more, kills: this.#life.kills, keyed, answered: false };
     await this.#send(create);
   }
 
