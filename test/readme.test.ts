@@ -40,6 +40,18 @@ test('the Node program resumes its stream', async () => {
   assert.equal(stdout.split(' ').length, 400 - 36, 'the tokens of the events after 41');
 });
 
+test('the Node program that creates once does', async () => {
+  const [, program = ''] = blocks('ts');
+  await using holt = await spawnHolt();
+  await using proxy = await startJudgingProxy(holt.url);
+  const { stdout } = await run(process.execPath, ['--input-type=module-typescript', '--eval', program], {
+    cwd: ROOT,
+    env: { PATH: process.env['PATH'], OPENAI_BASE_URL: `${proxy.url}/v1`, OPENAI_API_KEY: 'anything' },
+  });
+  assert.deepEqual(proxy.complaints, []);
+  assert.equal(stdout, 'true\n');
+});
+
 test('the Python programs run', async (t) => {
   const python = await findPython();
   if ('missing' in python) {
@@ -58,11 +70,13 @@ test('the Python programs run', async (t) => {
       { code: 0, stderr: '' },
       { code: 0, stderr: '' },
       { code: 0, stderr: '' },
+      { code: 0, stderr: '' },
     ],
   );
   assert.deepEqual(proxy.complaints, []);
   assert.match(outputs[0]?.stdout ?? '', /^completed .*otter/i);
   assert.equal(outputs[1]?.stdout.split(' ').length, 400 - 36);
+  assert.equal(outputs[2]?.stdout, 'True\n');
 });
 
 test('the curl commands stream and resume', async () => {

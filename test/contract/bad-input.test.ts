@@ -868,15 +868,6 @@ test('a query that makes no sense is a 400 that names its part, or is ignored', 
 
 // ---------------------------------------------------------------- headers
 
-test('an Idempotency-Key is refused by name, since it would have no effect', async () => {
-  for (const over of [{}, { background: true }]) {
-    assertError(await post(holt, otter({}, over), { 'idempotency-key': 'once' }), 400, {
-      code: 'unsupported_parameter',
-      param: 'Idempotency-Key',
-    });
-  }
-});
-
 test('X-Client-Request-Id is at most 512 ASCII characters', async () => {
   for (const value of ['x', 'x'.repeat(512), '']) {
     assert.equal((await post(holt, otter({ tokens: 1 }), { 'x-client-request-id': value })).status, 200);

@@ -28,6 +28,7 @@ function rowsOf(heading: string): Row[] {
 }
 
 const FIELDS = rowsOf('Request fields');
+const HEADERS = rowsOf('Request headers');
 const TOOLS = rowsOf('Tools');
 const ITEMS = rowsOf('Input items');
 const PARTS = rowsOf('Content parts');
@@ -50,7 +51,7 @@ after(async () => {
 });
 
 test('every row has a verdict, and a reason where it is not the same', () => {
-  for (const row of [FIELDS, TOOLS, ITEMS, PARTS, EVENTS, ENDPOINTS].flat()) {
+  for (const row of [FIELDS, HEADERS, TOOLS, ITEMS, PARTS, EVENTS, ENDPOINTS].flat()) {
     assert.match(row.verdict, /^(same|differs|refused|never)$/, row.name);
     if (row.verdict !== 'same') assert.notEqual(row.reason, '', row.name);
   }
@@ -80,6 +81,17 @@ async function assertVerdict(row: Row, body: object, param: string): Promise<voi
 describe('request fields', () => {
   test('are those of the schema', () => {
     assert.deepEqual(names(FIELDS), Object.keys(createResponseBody.shape).toSorted());
+  });
+
+  test('headers are as their rows say', async () => {
+    assert.deepEqual(names(HEADERS), ['Idempotency-Key']);
+    const request = { model: 'm', input: 'hi', background: true };
+    const header = { 'idempotency-key': 'compatible' };
+    const [first, second] = [await post(strict, request, header), await post(strict, request, header)];
+    assert.equal((JSON.parse(first.text) as { id: string }).id, (JSON.parse(second.text) as { id: string }).id);
+    assert.equal(second.headers.get('idempotent-replayed'), 'true');
+    assertError(await post(strict, { ...request, input: 'ho' }, header), 400, { param: 'Idempotency-Key' });
+    assertError(await post(strict, { model: 'm', input: 'hi' }, header), 400, { param: 'Idempotency-Key' });
   });
 
   const SAMPLES: Record<string, () => unknown> = {

@@ -173,7 +173,10 @@ async function askWrongly(client: Client): Promise<void> {
   await client.create('plain', { temperature: secret('temperature') });
   await client.create('plain', { previous_response_id: secret('previous id') });
   assert.match(await client.ask('POST', '/v1/responses', secret('bad JSON')), /could not parse/);
-  await client.ask('POST', '/v1/responses', '{}', { 'idempotency-key': secret('idempotency key') });
+  const keyed = { 'idempotency-key': secret('idempotency key') };
+  for (const input of [secret('first of a key'), secret('first of a key'), secret('another of a key'), undefined]) {
+    await client.ask('POST', '/v1/responses', { model: 'plain', input, background: true }, keyed);
+  }
   await client.ask('GET', '/v1/models', undefined, { authorization: `Bearer ${secret('wrong key')}` });
   await client.ask('GET', '/v1/models', undefined, { 'x-client-request-id': secret('client id') });
   await client.ask('GET', `/v1/models/${secret('model in path')}`);

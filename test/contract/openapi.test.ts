@@ -117,6 +117,11 @@ test('bounds of bodies and queries are in it', () => {
     retrieve.map(({ name }) => name),
     ['id', 'include[]', 'starting_after', 'include_obfuscation', 'stream', 'wait'],
   );
+  const create = document.paths['/v1/responses']?.['post']?.parameters ?? [];
+  assert.deepEqual(
+    create.map(({ name, schema }) => [name, schema?.pattern]),
+    [['Idempotency-Key', String.raw`^[\x21-\x7e]{1,255}$`]],
+  );
 });
 
 test('what is answered is as it says', async () => {

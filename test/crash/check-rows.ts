@@ -53,6 +53,10 @@ function checkEnds(database: DatabaseSync): void {
     .prepare('select distinct response_no from chunk where response_no not in (select no from response)')
     .all();
   assert.deepEqual(loose, [], 'no chunk without its response');
+  const keys = database
+    .prepare('select key from idempotency where response_no not in (select no from response where deleted_at is null)')
+    .all();
+  assert.deepEqual(keys, [], 'no idempotency key without its response');
 }
 
 /** One event for each background response that has ended since there is an endpoint, with its status. */
@@ -88,9 +92,12 @@ function checkForgotten(database: DatabaseSync, acknowledged: readonly Acknowled
       .map(({ text }) => asText(text)),
   );
   const all = texts.join('\n');
-  for (const { history, mark, deleted, deleteSent } of acknowledged) {
+  const requests = texts.filter((text) => text.includes('"upstreamModel"'));
+  for (const { history, create, mark, deleted, deleteSent } of acknowledged) {
     if (deleted) assert.ok(!all.includes(mark), `${history.id} was deleted, and its input is still in a row`);
     else if (!deleteSent) assert.ok(all.includes(mark), `the input of ${history.id} is nowhere`);
+    if (!create.keyed || deleteSent) continue;
+    assert.equal(requests.filter((text) => text.includes(mark)).length, 1, `${history.id} was made twice`);
   }
   const full = database
     .prepare(

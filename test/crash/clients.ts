@@ -28,8 +28,12 @@ function reach(url: string, init?: RequestInit): Promise<globalThis.Response> {
   });
 }
 
-export function post(body: object): RequestInit {
-  return { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+export function post(body: object, headers: Record<string, string> = {}): RequestInit {
+  return {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify(body),
+  };
 }
 
 export function request(scripted: Record<string, string | number>, more: object = {}): object {

@@ -17,12 +17,25 @@ export type Acknowledged = {
   plan: Plan;
   /** A word that is in its input and nowhere else. */
   mark: string;
-  /** What the request continues. */
-  conversation: string | undefined;
+  create: Create;
   killsBefore: number;
   cancelSent: boolean;
   deleteSent: boolean;
   deleted: boolean;
+};
+
+/** A create that a client sends, to the next server too if this one dies before it answers and there is a key. */
+export type Create = {
+  plan: Plan;
+  mark: string;
+  init: RequestInit;
+  /** What the request continues. */
+  more: More;
+  /** How often servers were killed before it was sent first. */
+  kills: number;
+  keyed: boolean;
+  /** Acknowledged or refused. */
+  answered: boolean;
 };
 
 /** One server, from its start to its end. */
@@ -48,6 +61,7 @@ export class Population {
   /** How often clients did what. */
   readonly figures: Map<string, number>;
   readonly #pace: Pace;
+  #unanswered: Create[] = [];
   #life: Life = { url: '', kills: 0, random: { below: () => 0 } as never, seen: new Milestones(), stopping: false };
 
   constructor(pace: Pace, figures = new Map<string, number>()) {
@@ -62,7 +76,9 @@ export class Population {
   async live(life: Life, newcomers: number): Promise<void> {
     this.#life = life;
     const before = this.acknowledged.filter(({ deleteSent }) => !deleteSent);
+    const unanswered = this.#unanswered.splice(0);
     const clients = [
+      ...unanswered.map((create) => this.#send(create)),
       ...Array.from({ length: newcomers }, (_, index) => this.#newClient(index)),
       ...before.map((one) => this.#comeBack(one)),
     ];
@@ -97,7 +113,35 @@ export class Population {
       ...(limit === undefined ? {} : { max_output_tokens: limit }),
       ...(toolCall ? { tools: [LOOK_UP] } : {}),
     });
-    await (stream ? this.#streams(plan, post(body), mark, more) : this.#polls(plan, post(body), mark, more));
+    const keyed = this.#life.random.chance(0.4);
+    const init = post(body, keyed ? { 'idempotency-key': mark } : {});
+    const create = { plan, mark, init, more, kills: this.#life.kills, keyed, answered: false };
+    await this.#send(create);
+  }
+
+  async #send(create: Create): Promise<void> {
+    try {
+      await (create.plan.stream ? this.#streams(create) : this.#polls(create));
+    } finally {
+      if (create.keyed && !create.answered) this.#unanswered.push(create);
+    }
+  }
+
+  /** With its key it is the same response, whatever has become of it. */
+  async #sendAgain({ create, history }: Acknowledged): Promise<void> {
+    if (!create.keyed || this.#life.random.chance(0.5)) return;
+    const leave = new AbortController();
+    const answer = await fetch(`${this.#life.url}/v1/responses`, { ...create.init, signal: leave.signal }).catch(() => {
+      throw new ServerGone(this.#life.url);
+    });
+    try {
+      if (answer.status === 503 && this.#life.stopping) throw new ServerGone(this.#life.url);
+      assert.equal(answer.headers.get('idempotent-replayed'), 'true', `${history.id} was made again`);
+      if (create.plan.stream) assert.equal(answer.headers.get('x-response-id'), history.id);
+      this.#mark('sent again');
+    } finally {
+      leave.abort();
+    }
   }
 
   /** A conversation of its own, with two turns one after the other. */
@@ -119,13 +163,14 @@ export class Population {
     return found.length === 0 ? undefined : this.#life.random.pick(found).history.id;
   }
 
-  #acknowledge(id: string, plan: Plan, mark: string, { conversation }: More): Acknowledged {
+  #acknowledge(id: string, create: Create): Acknowledged {
+    create.answered = true;
     const one: Acknowledged = {
       history: new History(id),
-      plan,
-      mark,
-      conversation,
-      killsBefore: this.#life.kills,
+      plan: create.plan,
+      mark: create.mark,
+      create,
+      killsBefore: create.kills,
       cancelSent: false,
       deleteSent: false,
       deleted: false,
@@ -135,7 +180,8 @@ export class Population {
     return one;
   }
 
-  async #streams(plan: Plan, init: RequestInit, mark: string, more: More): Promise<void> {
+  async #streams(create: Create): Promise<void> {
+    const { plan, init } = create;
     const life = this.#life;
     const leave = new AbortController();
     const others = new Tasks();
@@ -146,7 +192,7 @@ export class Population {
       { ...init, signal: leave.signal },
       {
         onId: (id) => {
-          one = this.#acknowledge(id, plan, mark, more);
+          one = this.#acknowledge(id, create);
           note = this.#noting(one, others);
           if (plan.polls) others.start(this.#pollOn(life, one));
         },
@@ -156,7 +202,7 @@ export class Population {
         },
       },
     );
-    if (typeof end === 'number') this.#checkRefusal(end, more);
+    if (typeof end === 'number') this.#checkRefusal(end, create);
     if (one !== undefined && leave.signal.aborted && !one.deleteSent) {
       this.#mark('resumed');
       await follow(streamUrl(life.url, one.history.id, plan.leaveAt), undefined, { onFrame: note });
@@ -164,15 +210,16 @@ export class Population {
     await others.settled();
   }
 
-  async #polls(plan: Plan, init: RequestInit, mark: string, more: More): Promise<void> {
+  async #polls(create: Create): Promise<void> {
+    const { plan, init } = create;
     const life = this.#life;
     const { status, body } = await this.#call(`${life.url}/v1/responses`, init);
     if (status !== 200) {
-      this.#checkRefusal(status, more, body);
+      this.#checkRefusal(status, create, body);
       return;
     }
     const created = JSON.parse(body) as Response;
-    const one = this.#acknowledge(created.id, plan, mark, more);
+    const one = this.#acknowledge(created.id, create);
     one.history.witness().snapshot(created);
     const others = new Tasks();
     others.start(this.#pollOn(life, one));
@@ -182,12 +229,13 @@ export class Population {
   }
 
   /** A conversation may be held, what is continued may be deleted meanwhile, and who stops takes nothing new. */
-  #checkRefusal(status: number, more: More, body = ''): void {
-    const mayBe = Object.keys(more).length > 0 ? [400] : [];
+  #checkRefusal(status: number, create: Create, body = ''): void {
+    const mayBe = Object.keys(create.more).length > 0 ? [400] : [];
     assert.ok(
       [...mayBe, ...(this.#life.stopping ? [503] : [])].includes(status),
       `a create was refused: ${status} ${body}`,
     );
+    create.answered = status !== 503;
     count(this.figures, 'refused');
   }
 
@@ -209,6 +257,7 @@ export class Population {
   /** After a restart: reads on from somewhere, polls, or cancels. */
   async #comeBack(one: Acknowledged): Promise<void> {
     const life = this.#life;
+    await this.#sendAgain(one);
     const others = new Tasks();
     if (life.random.chance(0.1)) others.start(this.#end(life, one, 'cancel'));
     if (one.plan.stream && life.random.chance(0.7)) {

@@ -123,7 +123,7 @@ async function checkConversations(
     assert.equal(new Set(ids).size, ids.length, `${conversation} has an item twice`);
     for (const one of acknowledged) {
       const final = finals.get(one.history.id);
-      if (one.conversation !== conversation || final === undefined) continue;
+      if (one.create.more.conversation !== conversation || final === undefined) continue;
       const answered = final.status === 'completed' || final.status === 'incomplete';
       const what = `${one.history.id}, ${final.status}, in ${conversation}`;
       for (const { id } of final.output) assert.equal(ids.includes(id), answered, `${what}: its item ${id}`);

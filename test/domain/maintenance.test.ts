@@ -6,14 +6,14 @@ import { silentLog } from '../support/chat-run.ts';
 import { FakeClock } from '../support/clock.ts';
 
 test('one round of housekeeping forgets all that is past its time, in batches', { timeout: 10_000 }, async () => {
-  const left: SweepResult = { expired: 230, logs: 20, purged: 0 };
+  const left: SweepResult = { expired: 230, logs: 20, purged: 0, keys: 310 };
   const batches: SweepResult[] = [];
   const store: Pick<Store, 'accepts' | 'compact' | 'sweep'> = {
     accepts: () => true,
     compact: () => Promise.resolve(0),
     sweep: (_now, _purgeBefore, limit) => {
       const swept = { ...left };
-      for (const kind of ['expired', 'logs', 'purged'] as const) {
+      for (const kind of ['expired', 'logs', 'purged', 'keys'] as const) {
         swept[kind] = Math.min(left[kind], limit);
         left[kind] -= swept[kind];
       }
@@ -36,7 +36,12 @@ test('one round of housekeeping forgets all that is past its time, in batches', 
   await ticked.promise;
   await maintenance.stop();
   assert.deepEqual(
-    batches.map(({ expired }) => expired),
-    [100, 100, 30],
+    batches.map(({ expired, keys }) => [expired, keys]),
+    [
+      [100, 100],
+      [100, 100],
+      [30, 100],
+      [0, 10],
+    ],
   );
 });

@@ -56,6 +56,12 @@ test('while writes or syncs fail, creates are refused and what runs waits; all g
   await disk.start();
   const { url } = disk;
   const before = await createAndEnd(url);
+  const keyed = async (): Promise<string> => {
+    const { status, body } = await call(`${url}/v1/responses`, post(request(SHORT), { 'idempotency-key': 'once' }));
+    assert.equal(status, 200, body);
+    return (JSON.parse(body) as Response).id;
+  };
+  const once = await keyed();
   const survivors: History[] = [];
   for (const fault of Object.values(FAULTS)) {
     const streams = await Promise.all([1, 2, 3].map(() => startStream(url, SECONDS, isNumber(30))));
@@ -68,6 +74,7 @@ test('while writes or syncs fail, creates are refused and what runs waits; all g
       history.witness().snapshot(polled);
     }
     assert.deepEqual(await get(url, before.id), before);
+    assert.equal(await keyed(), once, 'a create that is sent again makes nothing');
 
     disk.set(HEALTHY);
     await untilReady(url);

@@ -11,7 +11,7 @@ import { Receiver } from '../support/webhook-receiver.ts';
 
 export type Filled = {
   data: string;
-  /** Streamed in the background, completed, in the conversation. */
+  /** Streamed in the background, completed, in the conversation, created with an idempotency key. */
   completed: string;
   deleted: string;
   /** Stored, and without a log. */
@@ -43,7 +43,7 @@ export async function fillDirectory(): Promise<Filled> {
 }
 
 function jsonOf(body: object): RequestInit {
-  return { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+  return { headers: { 'content-type': 'application/json', 'idempotency-key': 'a-key' }, body: JSON.stringify(body) };
 }
 
 export async function copyOf(data: string): Promise<string> {

@@ -25,7 +25,7 @@ test('a directory that Holt has left is sound, and stays as it is', async () => 
     summary,
     /schema \d+, 5 responses, 1 unfinished, 1 deleted, \d+ chunks, 1 conversations, 2 items in them/,
   );
-  assert.match(summary, /1 webhook endpoints, 3 deliveries, 1 projects, 0 API keys$/);
+  assert.match(summary, /1 webhook endpoints, 3 deliveries, 1 projects, 0 API keys, 1 idempotency keys$/);
   assert.deepEqual(await hashes(filled.data), before);
 });
 
@@ -190,6 +190,26 @@ const DAMAGES: Damage[] = [
     name: 'an entry of the audit log is no object',
     sql: () => "insert into audit (at, action, target, detail) values (0, 'a', 'b', 'c')",
     finding: () => /audit_1: the entry of the audit log can't be read/,
+  },
+  {
+    name: 'a key has lost its response',
+    sql: ({ completed }) => `update idempotency set response_no = 99 where ${ROW(completed)}`,
+    finding: () => /: 1 idempotency keys belong to no response/,
+  },
+  {
+    name: 'a key leads to what was deleted',
+    sql: ({ deleted }) => `update idempotency set response_no = (select no from response where id = '${deleted}')`,
+    finding: () => /: 1 idempotency keys belong to no response/,
+  },
+  {
+    name: 'a hash is cut short',
+    sql: () => "update idempotency set body_hash = x'00'",
+    finding: ({ completed }) => new RegExp(`^${completed}: its idempotency key can't be read`),
+  },
+  {
+    name: 'a key is of another project',
+    sql: () => "update idempotency set project_id = 'other'",
+    finding: ({ completed }) => new RegExp(`^${completed}: its idempotency key is of another project`),
   },
   {
     name: 'an index is gone',

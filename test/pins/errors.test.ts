@@ -25,7 +25,9 @@ const PINNED: Record<string, [status: number, type: string, code: string | null]
   invalid_value: [400, 'invalid_request_error', 'invalid_value'],
   out_of_range: [400, 'invalid_request_error', 'invalid_value'],
   background_needs_store: [400, 'invalid_request_error', 'unsupported_parameter'],
-  idempotency_key_unsupported: [400, 'invalid_request_error', 'unsupported_parameter'],
+  idempotency_key_needs_background: [400, 'invalid_request_error', 'unsupported_parameter'],
+  idempotency_key_reused: [400, 'invalid_request_error', 'idempotency_key_reused'],
+  replay_expired: [400, 'invalid_request_error', 'invalid_request_error'],
   model_not_found: [400, 'invalid_request_error', 'model_not_found'],
   model_unknown: [404, 'invalid_request_error', 'model_not_found'],
   tool_output_missing: [400, 'invalid_request_error', null],
@@ -119,6 +121,8 @@ test('no row for a permanent condition has a status that the official clients re
 const RETRIED: Record<string, boolean | undefined> = {
   // Its status is not one that clients retry by themselves, and its message asks for it.
   conversation_locked: true,
+  // Proxies and other clients are told, too: this never goes well.
+  idempotency_key_reused: false,
   request_timeout: true,
   backup_running: true,
   backup_failed: false,
@@ -137,7 +141,7 @@ test('each row says what clients should do where its status would make them try 
   for (const name of Object.keys(ERRORS) as ErrorName[]) {
     const { status, shouldRetry } = apiError(name);
     const retried = [408, 409, 429].includes(status) || status >= 500;
-    assert.equal(name in RETRIED, retried || shouldRetry === true, `${name} is in the list if clients retry it`);
+    assert.equal(name in RETRIED, retried || shouldRetry !== undefined, `${name} is in the list if clients are told`);
     assert.equal(shouldRetry, RETRIED[name], name);
   }
 });

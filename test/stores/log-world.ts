@@ -244,7 +244,7 @@ export class LogWorld {
   async sweep(): Promise<void> {
     const purgeBefore = this.now - 2 * LEASE_MS;
     const swept = await this.ask('sweep', this.now, purgeBefore, 100);
-    const expected = { expired: 0, logs: 0, purged: 0 };
+    const expected = { expired: 0, logs: 0, purged: 0, keys: 0 };
     for (const known of this.responses) {
       if (known.purged) continue;
       if (known.deletedAt === null && isEnded(known.status) && known.expiresAt <= this.now) {

@@ -7,6 +7,7 @@ import { Database } from '../../server/src/stores/sqlite/database.ts';
 import { migrate } from '../../server/src/stores/sqlite/schema.ts';
 import { SqliteStore } from '../../server/src/stores/sqlite/store.ts';
 import { storeConformance } from './conformance.ts';
+import { idempotencyConformance } from './idempotency-conformance.ts';
 import { modelCheck } from './model-check.ts';
 import { openSqlite } from './open-sqlite.ts';
 import { projectConformance } from './project-conformance.ts';
@@ -16,6 +17,7 @@ import { webhookConformance } from './webhook-conformance.ts';
 storeConformance('sqlite', openSqlite);
 stateConformance('sqlite', openSqlite);
 webhookConformance('sqlite', openSqlite);
+idempotencyConformance('sqlite', openSqlite);
 projectConformance('sqlite', openSqlite);
 modelCheck('sqlite', openSqlite);
 

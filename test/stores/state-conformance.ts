@@ -16,7 +16,7 @@ function item(id: string, text = id): Item {
   return { id, type: 'message', role: 'user', status: 'completed', content: [{ type: 'input_text', text }] };
 }
 
-function responseOf(over: Partial<NewResponse> & { input?: Item[] } = {}): NewResponse {
+export function responseOf(over: Partial<NewResponse> & { input?: Item[] } = {}): NewResponse {
   const { input = [], ...rest } = over;
   return {
     id: `resp_${(ids += 1)}`,

@@ -12,6 +12,7 @@ import { SqliteStore } from '../../server/src/stores/sqlite/store.ts';
 import { ZdrKeys } from '../../server/src/stores/sqlite/zdr-keys.ts';
 import { storeConformance } from './conformance.ts';
 import type { StoreHarness } from './conformance.ts';
+import { idempotencyConformance } from './idempotency-conformance.ts';
 
 /** Sealed responses are responses: what every store must do it does with them too. And what becomes of their keys. */
 
@@ -46,7 +47,7 @@ function sealing(store: Store): Store {
   });
 }
 
-storeConformance('sqlite, sealed', async (): Promise<StoreHarness> => {
+async function openSealing(): Promise<StoreHarness> {
   const directory = await mkdtemp(join(tmpdir(), 'holt-zdr-'));
   let store = await SqliteStore.open(directory);
   return {
@@ -61,7 +62,10 @@ storeConformance('sqlite, sealed', async (): Promise<StoreHarness> => {
       await rm(directory, { recursive: true });
     },
   };
-});
+}
+
+storeConformance('sqlite, sealed', openSealing);
+idempotencyConformance('sqlite, sealed', openSealing);
 
 function withDirectory(use: (directory: string) => void): void {
   const directory = mkdtempSync(join(tmpdir(), 'holt-zdr-'));
@@ -221,6 +225,37 @@ describe('keys and rows', () => {
       );
       assert.equal(textOf(engine, 2), 'the chunk of resp_2');
       engine.close();
+    });
+  });
+
+  test('an idempotency key is sealed with its response, and known to the next process', () => {
+    withDirectory((directory) => {
+      const file = join(directory, 'holt.db');
+      const idempotency = { key: 'the-order-of-Quartermaine', bodyHash: 'ab'.repeat(32), expiresAt: NOW + 1_000 };
+      const create = (id: string): Command => {
+        const { verb, args } = creating(id);
+        return { verb, args: [{ ...(args[0] as NewResponse), idempotency }, 10] };
+      };
+      const engine = new Engine(file, false);
+      const stored = (): boolean =>
+        readdirSync(directory)
+          .filter((name) => name.startsWith('holt.db'))
+          .map((name) => readFileSync(join(directory, name)))
+          .some((bytes) => bytes.includes(idempotency.key) || bytes.includes(idempotency.bodyHash, 0, 'hex'));
+      const [made, undone, taken] = run(engine, create('resp_1'), creating('resp_1'), create('resp_2'));
+      assert.deepEqual([made, taken], [{ outcome: 'created', no: 1 }, { outcome: 'key_taken' }]);
+      assert.match(String(undone), /UNIQUE/, 'the group was undone, and each done by itself');
+      engine.close();
+      assert.ok(!stored());
+
+      const next = new Engine(file, false);
+      assert.deepEqual(run(next, create('resp_3')), [{ outcome: 'key_taken' }]);
+      run(next, ending(1));
+      run(next, { verb: 'delete', args: ['default', 'resp_1', NOW + 1] });
+      const [again] = run(next, create('resp_4'));
+      assert.equal((again as { outcome: string }).outcome, 'created');
+      next.close();
+      assert.ok(!stored());
     });
   });
 });

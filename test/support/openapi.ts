@@ -14,6 +14,7 @@ export type JsonSchema = {
   oneOf?: JsonSchema[];
   enum?: unknown[];
   const?: unknown;
+  pattern?: string;
   minimum?: number;
   maximum?: number;
   minLength?: number;

@@ -152,12 +152,30 @@ export const ERRORS = {
     param: 'background',
     message: "Background mode requires 'store' to be true.",
   },
-  idempotency_key_unsupported: {
+  idempotency_key_needs_background: {
     status: 400,
     type: invalid,
     code: 'unsupported_parameter',
     param: 'Idempotency-Key',
-    message: "Unsupported header: 'Idempotency-Key' is not served by this version of Holt.",
+    message:
+      "Unsupported header: 'Idempotency-Key' requires background mode, since a request without it is not stored while it runs. Set 'background' to true.",
+  },
+  idempotency_key_reused: {
+    status: 400,
+    type: invalid,
+    code: 'idempotency_key_reused',
+    param: 'Idempotency-Key',
+    retry: false,
+    message:
+      'This Idempotency-Key was used before with another request body. Use another key for another request; the response of the first one is unchanged.',
+  },
+  replay_expired: {
+    status: 400,
+    type: invalid,
+    code: invalid,
+    param: 'stream',
+    message:
+      "The response of this Idempotency-Key is '{id}'. It can no longer be streamed because it is more than {minutes} minutes old; retrieve it without stream.",
   },
   model_not_found: {
     status: 400,
@@ -475,7 +493,7 @@ export class ApiError extends Error {
     this.status = row.status;
     this.retryAfter = args.retryAfter ?? row.retryAfter;
     const retry = args.retry ?? row.retry;
-    this.shouldRetry = retry === true || isRetriedByClients(row.status) ? retry : undefined;
+    this.shouldRetry = retry === true || row.retry === false || isRetriedByClients(row.status) ? retry : undefined;
     this.body = { error: { message, type: row.type, param, code: args.code ?? row.code } };
   }
 }

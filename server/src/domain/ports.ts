@@ -158,6 +158,17 @@ export type NewResponse = {
   /** The worker that has a slot for it, or null: then it waits in the queue. */
   workerId: string | null;
   chunk: Chunk;
+  idempotency?: Idempotency;
+};
+
+/** What a client may create again with, and get the same response. */
+export type Idempotency = {
+  /** The client's own word, unique in its project. */
+  key: string;
+  /** SHA-256 of the request body, 64 hex digits. */
+  bodyHash: string;
+  /** From when on it is forgotten, ms. */
+  expiresAt: number;
 };
 
 /** A row as the verbs see it. `request` is read apart, since polls don't need it. */
@@ -224,7 +235,7 @@ export type Measured = {
   logBytes: number;
 };
 
-export type SweepResult = { expired: number; logs: number; purged: number };
+export type SweepResult = { expired: number; logs: number; purged: number; keys: number };
 
 /**
  * Record, queue and log in one (design.md §5-§9). Every verb is one transaction and is acknowledged when it is
@@ -232,17 +243,27 @@ export type SweepResult = { expired: number; logs: number; purged: number };
  */
 export interface Store extends StateStore, WebhookStore, ProjectStore {
   /**
-   * The row and chunk 0, both or neither; any other outcome leaves nothing. `queueMax` counts only for an unowned row.
+   * The row, its idempotency key and chunk 0, all or none; any other outcome leaves nothing. `queueMax` counts only for an unowned row.
    * `conversation_locked`: an unfinished response holds it, or it is not as it was read any more.
-   * `conversation_absent`: it was deleted since. `project_absent`: its project was.
+   * `conversation_absent`: it was deleted since. `project_absent`: its project was. `key_taken`, before all others but
+   * that: its idempotency key leads to another response, which is durable.
    */
   create(
     response: NewResponse,
     queueMax: number,
   ): Promise<
     | { outcome: 'created'; no: number }
-    | { outcome: 'queue_full' | 'conversation_locked' | 'conversation_absent' | 'project_absent' }
+    | { outcome: 'key_taken' | 'queue_full' | 'conversation_locked' | 'conversation_absent' | 'project_absent' }
   >;
+  /**
+   * The response that was created with an idempotency key, and the hash of the body it was created with. Undefined when
+   * there is none, when the key is past its `expiresAt` at `now`, or when the response would not be found.
+   */
+  findByKey(
+    projectId: string,
+    key: string,
+    now: number,
+  ): Promise<{ bodyHash: string; response: StoredResponse } | undefined>;
   /**
    * A foreground response, which has no log: row, input and snapshot, once it has ended. Of a deleted project nothing
    * is stored.
@@ -282,8 +303,8 @@ export interface Store extends StateStore, WebhookStore, ProjectStore {
   /** Gives unfinished rows back: no owner, status kept, the attempt not counted. */
   handBack(workerId: string, nos: readonly number[]): Promise<void>;
   /**
-   * Empties an ended response and hides it; `unfinished` when it has not ended, unless it is to be `forced`: then its
-   * log is closed where it stands, whatever is in it, so that nothing that its owner still appends is accepted.
+   * Empties an ended response, hides it and frees its idempotency key; `unfinished` when it has not ended, unless it
+   * is to be `forced`: then its log is closed where it stands, whatever is in it, so that nothing that its owner still appends is accepted.
    */
   delete(
     projectId: string,
@@ -294,8 +315,8 @@ export interface Store extends StateStore, WebhookStore, ProjectStore {
   /** Merges the chunks of up to `limit` ended logs. Returns how many it did. */
   compact(limit: number): Promise<number>;
   /**
-   * Forgets up to `limit` rows of each kind: responses past `expiresAt`, logs past `logExpiresAt`, and tombstones
-   * deleted before `purgeBefore` (ms).
+   * Forgets up to `limit` rows of each kind: responses past `expiresAt`, logs past `logExpiresAt`, tombstones
+   * deleted before `purgeBefore` (ms), and idempotency keys past their `expiresAt`. With a response its key goes, too.
    */
   sweep(now: number, purgeBefore: number, limit: number): Promise<SweepResult>;
   /**

@@ -4,6 +4,7 @@ import { compactBody } from '../protocol/compaction.ts';
 import { addItemsBody, createConversationBody, updateConversationBody } from '../protocol/conversation.ts';
 import { createResponseBody } from '../protocol/create-response.ts';
 import { countTokensBody } from '../protocol/input-tokens.ts';
+import { createHeaders } from '../protocol/headers.ts';
 import { requestItem } from '../protocol/items.ts';
 import { includeQuery, itemsQuery, retrieveQuery } from '../protocol/queries.ts';
 import { WEBHOOK_OPERATIONS, WEBHOOK_SCHEMAS } from './webhook-api.ts';
@@ -20,6 +21,8 @@ export type Operation = {
   /** Answered without a key. */
   public?: boolean;
   query?: z.ZodObject;
+  /** Beyond those that every route has. */
+  headers?: z.ZodObject;
   body?: z.ZodObject;
   answer: z.ZodType;
   /** The media type of the answer, when it is not JSON. */
@@ -70,6 +73,7 @@ const RESPONSES: readonly Operation[] = [
     path: '/v1/responses',
     id: 'createResponse',
     summary: 'Create a response, in the background or not, streamed or not',
+    headers: createHeaders,
     body: createResponseBody,
     answer: answers.responseAnswer,
     streams: true,

@@ -13,6 +13,7 @@ const MAX_AGE = '7200';
 /** What Holt says in headers beyond those that a page may read anyway. */
 const EXPOSED = [
   'holt-dropped',
+  'idempotent-replayed',
   'openai-organization',
   'openai-poll-after-ms',
   'openai-processing-ms',

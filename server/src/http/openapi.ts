@@ -56,7 +56,11 @@ function describe(operation: Operation): Json {
     operationId: operation.id,
     summary: operation.summary,
     ...(operation.public === true && { security: [] }),
-    parameters: [...pathParameters(operation.path), ...queryParameters(operation.query)],
+    parameters: [
+      ...pathParameters(operation.path),
+      ...queryParameters(operation.query),
+      ...headerParameters(operation.headers),
+    ],
     ...(operation.body !== undefined && {
       requestBody: { required: isRequired(operation.body), content: jsonOf(operation.body) },
     }),
@@ -84,6 +88,12 @@ function queryParameters(query: z.ZodObject | undefined): Json[] {
     schema,
     ...(isList(schema) && { style: 'form', explode: true }),
   }));
+}
+
+function headerParameters(headers: z.ZodObject | undefined): Json[] {
+  if (headers === undefined) return [];
+  const { properties = {} } = toJsonSchema(headers);
+  return Object.entries(properties).map(([name, schema]) => ({ name, in: 'header', required: false, schema }));
 }
 
 function isList(schema: unknown): boolean {

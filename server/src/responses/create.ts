@@ -14,6 +14,8 @@ import { expandInput } from './expand-input.ts';
 import { initialResponse } from '../domain/initial-response.ts';
 import { openTurn, readHistory } from './read-history.ts';
 import type { History } from './read-history.ts';
+import { KEY_RETENTION_MS, replay } from './replay.ts';
+import type { Answer, IdempotencyKey } from './replay.ts';
 import { QUEUE_RETRY_SECONDS, reserveSlot } from './reserve-slot.ts';
 import { retentionOf } from './retention-of.ts';
 import { serveRequest } from './serve-request.ts';
@@ -25,27 +27,50 @@ import { tail } from './tail.ts';
  * lives as long as its client.
  */
 
-type Answer =
-  | { kind: 'response'; response: Response }
-  | { kind: 'stream'; id: string; events: AsyncIterable<readonly ResponseEvent[]>; obfuscate: boolean };
-/** `dropped` names what a lenient model has left out of the request. */
-export type Created = Answer & { dropped: string[] };
+/** `dropped` names what a lenient model has left out of the request. `replayed`: it was created by an earlier one. */
+export type Created = Answer & { dropped: string[]; replayed: boolean };
+
+/** Another create with the same key was first. */
+class KeyTaken extends Error {}
+/** Each further one needs a response that was made and deleted between two steps of this request. */
+const MOST_TRIES = 3;
 
 /** A refusal of the upstream is an HTTP error as long as nothing was sent; then headers must go out, ms. */
 const ACCEPT_MS = 5_000;
 
-/**
- * @param raw the parsed JSON; `body` is what the schema made of it
- * @param signal aborts when the client leaves
- */
+/** `raw` is the parsed JSON; `body` is what the schema made of it. */
+type Asked = { raw: object; body: CreateResponseBody; idempotency: IdempotencyKey | undefined };
+
+/** @param signal aborts when the client leaves */
 export async function createResponse(
   deps: ResponsesDeps,
   projectId: string,
-  raw: object,
-  body: CreateResponseBody,
+  asked: Asked,
   signal: AbortSignal,
 ): Promise<Created> {
+  const { body, idempotency } = asked;
   if (deps.runs.stopping) throw apiError('shutting_down');
+  if (idempotency === undefined) return createNew(deps, projectId, asked, signal);
+  if (body.background !== true) throw apiError('idempotency_key_needs_background');
+  for (let tries = 0; tries < MOST_TRIES; tries += 1) {
+    // First of all: what would refuse a new response says nothing about one that is there.
+    const earlier = await replay(deps, projectId, idempotency, body, signal);
+    if (earlier !== undefined) return { ...earlier, replayed: true };
+    try {
+      return await createNew(deps, projectId, asked, signal);
+    } catch (error) {
+      if (!(error instanceof KeyTaken)) throw error;
+    }
+  }
+  throw apiError('store_unavailable');
+}
+
+async function createNew(
+  deps: ResponsesDeps,
+  projectId: string,
+  { raw, body, idempotency }: Asked,
+  signal: AbortSignal,
+): Promise<Created> {
   const retention = await retentionOf(deps, projectId);
   checkRequest(raw, body, { strict: deps.settings.strict, retention }, deps.log);
   const zeroRetention = retention === 'zero_data_retention';
@@ -70,9 +95,9 @@ export async function createResponse(
   // Before an upstream is asked for what could not be kept.
   if ((response.background || response.store) && !deps.store.accepts()) throw apiError('store_unavailable');
   const spec = specOf(projectId, response, binding, request, [...turn.before, ...turn.input]);
-  const made = { deps, body: served, spec, request, history, createdAt, zeroRetention };
+  const made = { deps, body: served, spec, request, history, createdAt, zeroRetention, idempotency };
   const answer = await (response.background ? createInBackground(made, signal) : createInForeground(made, signal));
-  return { ...answer, dropped };
+  return { ...answer, dropped, replayed: false };
 }
 
 type Made = {
@@ -83,6 +108,7 @@ type Made = {
   history: History;
   createdAt: number;
   zeroRetention: boolean;
+  idempotency: IdempotencyKey | undefined;
 };
 
 function specOf(
@@ -117,20 +143,20 @@ async function createInBackground(made: Made, signal: AbortSignal): Promise<Answ
   assembler.begin(spec.response, slot !== undefined);
   const events = assembler.take();
   const committed = Promise.withResolvers<number>();
-  if (slot !== undefined && made.history.conversation === null) {
+  if (slot !== undefined && made.history.conversation === null && made.idempotency === undefined) {
     deps.runs.start(spec, slot, begun, committed.promise, 'now');
     // The upstream first: what is done before its request has left is lost to the first token (docs/decisions/0002).
     await new Promise<void>((resolve) => {
       setImmediate(resolve);
     });
   } else if (slot !== undefined) {
-    // A conversation may turn out to be held: then no upstream must have heard of the request.
+    // A conversation may turn out to be held, a key to be taken: then no upstream must have heard of the request.
     deps.runs.start(spec, slot, begun, committed.promise, 'created');
   }
   commit(made, slot !== undefined, events, begun).then(committed.resolve, committed.reject);
   const no = await committed.promise;
   if (slot === undefined) deps.runs.wake();
-  if (!spec.stream) return { kind: 'response', response: spec.response };
+  if (!spec.stream) return { kind: 'response', id: spec.id, response: spec.response };
   return {
     kind: 'stream',
     id: spec.id,
@@ -140,17 +166,25 @@ async function createInBackground(made: Made, signal: AbortSignal): Promise<Answ
 }
 
 async function commit(made: Made, owned: boolean, events: readonly ResponseEvent[], begun: Fold): Promise<number> {
-  const { deps } = made;
+  const { deps, idempotency, createdAt } = made;
   const body = encodeEvents(events, begun.response);
   const chunk = { n: 0, firstSequence: 0, count: events.length, epoch: 0, closed: false, body };
   const workerId = owned ? deps.runs.workerId : null;
-  const row = { ...rowOf(made), history: made.history.items, workerId, chunk };
+  const row = {
+    ...rowOf(made),
+    history: made.history.items,
+    workerId,
+    chunk,
+    ...(idempotency !== undefined && { idempotency: { ...idempotency, expiresAt: createdAt + KEY_RETENTION_MS } }),
+  };
   const since = deps.metrics.now();
   const result = await deps.store.create(row, deps.settings.queueMax);
   if (result.outcome === 'created') deps.metrics.createCommitted(deps.metrics.now() - since);
   switch (result.outcome) {
     case 'created':
       return result.no;
+    case 'key_taken':
+      throw new KeyTaken();
     case 'queue_full':
       throw apiError('queue_full', { max: deps.settings.queueMax, retryAfter: QUEUE_RETRY_SECONDS });
     case 'conversation_locked':
@@ -175,7 +209,7 @@ async function createInForeground(made: Made, signal: AbortSignal): Promise<Answ
   };
   if (signal.aborted) leave();
   signal.addEventListener('abort', leave, { once: true });
-  if (!spec.stream) return { kind: 'response', response: await run.ended };
+  if (!spec.stream) return { kind: 'response', id: spec.id, response: await run.ended };
   await run.accepted(ACCEPT_MS);
   return {
     kind: 'stream',

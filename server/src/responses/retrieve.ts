@@ -10,7 +10,7 @@ import { Turns } from './turns.ts';
 /** `GET /v1/responses/{id}`: what is committed, as JSON or as a stream from a cursor. */
 
 /** A row comes with its snapshot, up to some MB: a thousand readers at once must not hold a thousand of them. */
-const rowReads = new Turns(16);
+export const rowReads = new Turns(16);
 
 export async function retrieveResponse(deps: ResponsesDeps, projectId: string, id: string): Promise<Snapshot> {
   // A poll of what runs here is answered from memory, so that it does not queue behind commits.
@@ -30,11 +30,22 @@ export async function resumeResponse(
   after: number,
   signal: AbortSignal,
 ): Promise<AsyncIterable<readonly ResponseEvent[]>> {
-  const { no, ...row } = await rowReads.take(() => findResponse(deps, projectId, id));
+  const row = await rowReads.take(() => findResponse(deps, projectId, id));
   if (!row.background) throw apiError('not_streamable_foreground');
   if (!row.stream) throw apiError('not_streamable');
-  if (row.logExpiresAt !== null && row.logExpiresAt <= deps.clock.now()) {
-    throw apiError('stream_expired', { minutes: Math.round(deps.settings.logRetentionMs / 6_000) / 10 });
+  return streamOf(deps, row, after, signal, 'stream_expired');
+}
+
+/** @param expired the row of the error table that says that its log is gone */
+export function streamOf(
+  deps: ResponsesDeps,
+  { no, id, projectId, logExpiresAt }: StoredResponse,
+  after: number,
+  signal: AbortSignal,
+  expired: 'stream_expired' | 'replay_expired',
+): AsyncIterable<readonly ResponseEvent[]> {
+  if (logExpiresAt !== null && logExpiresAt <= deps.clock.now()) {
+    throw apiError(expired, { id, minutes: Math.round(deps.settings.logRetentionMs / 6_000) / 10 });
   }
   // Not the row, which holds a snapshot that may be large: a stream lasts as long as its reader likes.
   return tail(deps, { no, id, projectId }, after, signal);

@@ -93,7 +93,7 @@ async function sweepAll(
 ): Promise<void> {
   while (!stopped()) {
     const swept = await store.sweep(now, purgeBefore, SWEEP_LIMIT);
-    const most = Math.max(swept.expired, swept.logs, swept.purged);
+    const most = Math.max(swept.expired, swept.logs, swept.purged, swept.keys);
     if (most > 0) log.debug(swept, 'swept');
     if (most < SWEEP_LIMIT) return;
   }

@@ -155,6 +155,12 @@ async function assertSentAway(named: (answer: Answer) => void): Promise<void> {
   named(away);
 }
 
+async function keyTwice(holt: TestHolt): Promise<Answer> {
+  const [first, second] = ['one', 'two'].map((input) => otter({}, { background: true, input }));
+  assert.equal((await post(holt, first, { 'idempotency-key': 'twice' })).status, 200);
+  return post(holt, second, { 'idempotency-key': 'twice' });
+}
+
 test('A61 what will never go well is told by no status at which clients try again', async () => {
   const foreground = await create(holt, otter());
   const unstreamed = await create(holt, otter({}, { background: true }));
@@ -179,7 +185,8 @@ test('A61 what will never go well is told by no status at which clients try agai
     ['an unknown model to look up', () => get(holt, 'models/gpt-5.2')],
     ['an unknown URL', () => get(holt, 'nothing')],
     ['an unknown method', () => call('PUT', `${holt.url}/v1/responses`)],
-    ['a key header that has no effect', () => post(holt, otter(), { 'idempotency-key': 'one' })],
+    ['a key without background mode', () => post(holt, otter(), { 'idempotency-key': 'one' })],
+    ['a key that was used for another request', () => keyTwice(holt)],
     ['a bad key', () => call('GET', `${locked.url}/v1/models`, { headers: { authorization: 'Bearer wrong' } })],
     ['what the upstream refuses', () => post(relay, { model: 'refusing', input: 'Hello' })],
   ];

@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify';
-import { apiError } from '../../domain/errors.ts';
 import { createResponseBody } from '../../protocol/create-response.ts';
 import { createResponse } from '../../responses/create.ts';
 import type { AppDeps } from '../deps.ts';
 import { sendEventStream } from '../event-stream.ts';
+import { readIdempotencyKey } from '../idempotency-key.ts';
 import { nameDropped } from '../name-dropped.ts';
 import { parseObject } from '../parse-body.ts';
 import { clientSignal, logOf, sendSnapshot, stampDuration } from '../request.ts';
@@ -11,12 +11,13 @@ import { clientSignal, logOf, sendSnapshot, stampDuration } from '../request.ts'
 /** `POST /v1/responses` */
 export function createResponseRoute(app: FastifyInstance, deps: AppDeps): void {
   app.post('/v1/responses', async (request, reply) => {
-    if (request.headers['idempotency-key'] !== undefined) throw apiError('idempotency_key_unsupported');
     const { raw, body } = parseObject(createResponseBody, request.body);
     const signal = clientSignal(reply);
     const responses = { ...deps.responses, log: logOf(deps.log, request) };
-    const created = await createResponse(responses, request.projectId, raw, body, signal);
-    request.responseId = created.kind === 'response' ? created.response.id : created.id;
+    const idempotency = readIdempotencyKey(request, raw);
+    const created = await createResponse(responses, request.projectId, { raw, body, idempotency }, signal);
+    request.responseId = created.id;
+    if (created.replayed) reply.header('idempotent-replayed', 'true');
     nameDropped(reply, created.dropped);
     if (created.kind === 'response') {
       return sendSnapshot(reply, created.response);

@@ -14,7 +14,7 @@ const HEAD_BYTES = NONCE_BYTES + TAG_BYTES;
 const UNREADABLE = new Uint8Array(0);
 
 /** Which body of a response: `place` of a chunk is its n. */
-export type Place = 'request' | 'history' | 'snapshot' | number;
+export type Place = 'request' | 'history' | 'snapshot' | 'idempotency key' | 'body hash' | number;
 
 /** Without a key when that is lost or destroyed. */
 type KnownSlot = { name: string; key: Buffer | undefined };

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { Bodies } from './bodies.ts';
+import { SealedKeys } from './sealed-keys.ts';
 
 import { copyDatabase } from './copy.ts';
 
@@ -21,6 +22,7 @@ export class DatabaseLocked extends Error {}
 export class Database {
   /** What of it is sealed, and with which keys. */
   readonly bodies: Bodies;
+  readonly sealedKeys = new SealedKeys();
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
 

@@ -19,6 +19,7 @@ import type { Database } from './database.ts';
 import { forgetProject, listDeletedProjects } from './forget-project.ts';
 import { deleteResponse, sweep } from './forgetting.ts';
 import { readChain, readConversation } from './history.ts';
+import { findByKey } from './idempotency.ts';
 import { findItems } from './items.ts';
 import { listInput } from './list-input.ts';
 import { listResponses } from './list-responses.ts';
@@ -84,6 +85,7 @@ const WRITES = {
 } as const satisfies Record<string, Verb>;
 const READS = {
   find,
+  findByKey,
   read,
   listOrphans,
   listOwned,

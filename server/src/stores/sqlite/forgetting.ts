@@ -2,6 +2,7 @@ import type { Store, SweepResult } from '../../domain/ports.ts';
 import { isEnded } from '../../domain/status.ts';
 import { insertChunk } from './chunks.ts';
 import type { Database } from './database.ts';
+import { forgetKey, loadSealedKeys, sweepKeys } from './idempotency.ts';
 import { tailOf } from './rows.ts';
 import { forgetDeliveries } from './webhooks.ts';
 
@@ -59,6 +60,7 @@ export function bury(db: Database, nos: readonly number[], now: number): void {
     db.run("update chunk set body = x'' where response_no = ?", no);
     db.run('delete from response_item where response_no = ?', no);
     forgetDeliveries(db, no);
+    forgetKey(db, no);
     db.run(
       `update response set request = x'', history = null, snapshot = null, log_state = 3, zdr_slot = null,
          deleted_at = ? where no = ?`,
@@ -77,6 +79,7 @@ export function loadKeys(db: Database): void {
     .all('select no, zdr_slot from response where zdr_slot is not null')
     .map((row) => ({ no: Number(row['no']), slot: String(row['zdr_slot']) }));
   const lost = db.bodies.load(rows);
+  loadSealedKeys(db);
   if (lost.length === 0) return;
   db.execute('begin immediate');
   for (const no of lost) {
@@ -117,5 +120,6 @@ export function sweep(db: Database, now: number, purgeBefore: number, limit: num
     db.run('delete from chunk where response_no = ?', Number(row['no']));
     db.run('delete from response where no = ?', Number(row['no']));
   }
-  return { expired: expired.length, logs: logs.length, purged: purged.length };
+  const keys = sweepKeys(db, now, limit);
+  return { expired: expired.length, logs: logs.length, purged: purged.length, keys };
 }

@@ -3,7 +3,7 @@ import type { Finding } from './finding.ts';
 import { decodeItem } from './items.ts';
 import type { ReadOnlyDatabase } from './read-only.ts';
 
-/** Conversations, webhooks, and rows whose owner is not there. */
+/** Conversations, webhooks, idempotency keys, and rows whose owner is not there. */
 
 /** What belongs to a response, a conversation or an endpoint, with the first schema that has it. */
 const BELONGINGS = [
@@ -31,6 +31,12 @@ const BELONGINGS = [
     rows: 'deliveries',
     of: 'response',
     query: strays('webhook_delivery', 'response_no', 'response', 'deleted_at is null'),
+  },
+  {
+    since: 7,
+    rows: 'idempotency keys',
+    of: 'response',
+    query: strays('idempotency', 'response_no', 'response', 'deleted_at is null'),
   },
 ] as const;
 
@@ -94,6 +100,22 @@ export function* inspectProjects(db: ReadOnlyDatabase, schema: number): Generato
       where not exists (select 1 from project where project.id = project_id and deleted_at is null)`)?.['count'],
   );
   if (keys > 0) yield { problem: `${keys} API keys belong to no project that is there` };
+}
+
+/** Those of sealed responses are sealed, too, and not looked into. */
+const KEYS = `select id, response.project_id as its, idempotency.project_id as said, length(key) as key,
+    length(body_hash) as hash, zdr_slot is not null as sealed
+  from idempotency join response on no = response_no where deleted_at is null`;
+const KEY_CHARACTERS = 255;
+const HASH_BYTES = 32;
+
+export function* inspectKeys(db: ReadOnlyDatabase, schema: number): Generator<Finding> {
+  if (schema < 7) return;
+  for (const { id, its, said, key, hash, sealed } of db.each(KEYS)) {
+    if (its !== said) yield { id: String(id), problem: 'its idempotency key is of another project' };
+    const readable = Number(key) > 0 && Number(key) <= KEY_CHARACTERS && hash === HASH_BYTES;
+    if (sealed === 0 && !readable) yield { id: String(id), problem: "its idempotency key can't be read" };
+  }
 }
 
 function parseItem(row: Row): { id: string } | undefined {

@@ -1,7 +1,7 @@
 import { isDamage } from './damage.ts';
 import type { Finding } from './finding.ts';
 import { inspectResponse } from './inspect-response.ts';
-import { inspectConversations, inspectProjects, inspectStrays, inspectWebhooks } from './inspect-state.ts';
+import { inspectConversations, inspectKeys, inspectProjects, inspectStrays, inspectWebhooks } from './inspect-state.ts';
 import { ReadOnlyDatabase } from './read-only.ts';
 import { SCHEMA_VERSION, migrationsUpTo, versionOf } from './schema.ts';
 import { shapeOf, shapeOfSql } from './shape.ts';
@@ -54,7 +54,8 @@ function* inspectAll(db: ReadOnlyDatabase, inspection: Inspection): Generator<Fi
     inspection.counts = count(db, schema);
     return [];
   });
-  for (const step of [inspectResponses, inspectStrays, inspectConversations, inspectWebhooks, inspectProjects]) {
+  const steps = [inspectResponses, inspectStrays, inspectConversations, inspectWebhooks, inspectProjects, inspectKeys];
+  for (const step of steps) {
     yield* guarded('its rows', () => step(db, schema));
   }
 }
@@ -100,6 +101,7 @@ function count(db: ReadOnlyDatabase, schema: number): Inspection['counts'] {
     [3, 'deliveries', 'webhook_delivery'],
     [6, 'projects', 'project where deleted_at is null'],
     [6, 'API keys', 'api_key'],
+    [7, 'idempotency keys', 'idempotency'],
     [5, SEALED, 'response where zdr_slot is not null'],
   ];
   return queries

@@ -5,6 +5,7 @@ import { insertChunk } from './chunks.ts';
 import { addTurn } from './conversations.ts';
 import type { Database } from './database.ts';
 import { isHeld, newestItem } from './history.ts';
+import { findByKey, insertKey } from './idempotency.ts';
 import { indexItems } from './items.ts';
 import { isDeletedProject } from './projects.ts';
 import { RESPONSE_COLUMNS, VISIBLE, encodeHistory, encodeRequest, toResponse } from './rows.ts';
@@ -12,7 +13,11 @@ import { RESPONSE_COLUMNS, VISIBLE, encodeHistory, encodeRequest, toResponse } f
 /** The response row: made once, found by project and id. */
 
 export function create(db: Database, response: NewResponse, queueMax: number): Awaited<ReturnType<Store['create']>> {
-  if (isDeletedProject(db, response.projectId)) return { outcome: 'project_absent' };
+  const { idempotency, projectId } = response;
+  if (isDeletedProject(db, projectId)) return { outcome: 'project_absent' };
+  if (idempotency !== undefined && findByKey(db, projectId, idempotency.key, response.createdAt) !== undefined) {
+    return { outcome: 'key_taken' };
+  }
   const owned = response.workerId !== null;
   if (!owned && queueIsFull(db, queueMax)) return { outcome: 'queue_full' };
   if (response.conversation !== null) {
@@ -49,6 +54,7 @@ export function create(db: Database, response: NewResponse, queueMax: number): A
   insertChunk(db, no, response.chunk);
   // Ids that clients choose are content.
   if (slot === undefined) indexItems(db, no, idsOf(response), 'input');
+  if (idempotency !== undefined) insertKey(db, no, projectId, idempotency);
   return { outcome: 'created', no };
 }
 

@@ -193,6 +193,17 @@ const MIGRATIONS = [
   create index response_place on response (project_id, status, no) where deleted_at is null;
   create index conversation_place on conversation (project_id, no);
   `,
+  `
+  create table idempotency (
+    response_no integer primary key,
+    project_id text not null,
+    key blob not null,                     -- as the client sent it; sealed with the key of its response if that is
+    body_hash blob not null,               -- SHA-256; sealed likewise
+    expires_at integer not null
+  ) strict;
+  create unique index idempotency_key on idempotency (project_id, key);
+  create index idempotency_expiring on idempotency (expires_at);
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

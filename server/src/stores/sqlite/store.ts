@@ -82,6 +82,7 @@ export class SqliteStore implements Store {
   create: Store['create'] = (...args) => this.#call('create', args);
   createEnded: Store['createEnded'] = (...args) => this.#call('createEnded', args);
   find: Store['find'] = (...args) => this.#call('find', args);
+  findByKey: Store['findByKey'] = (...args) => this.#call('findByKey', args);
   claim: Store['claim'] = (...args) => this.#call('claim', args);
   append: Store['append'] = (appends: readonly Append[]) => this.#call('append', [packAppends(appends)]);
   read: Store['read'] = (...args) => this.#call('read', args);
