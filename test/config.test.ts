@@ -248,3 +248,40 @@ test('the greeting says where it serves and that the otter is a demonstration mo
   await holt.stop();
   assert.match(holt.output(), /otter is a demonstration model/);
 });
+
+test('secrets may come in files, and what is wrong with one is said without what it holds', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'holt-secrets-'));
+  const file = (name: string): string => join(directory, name);
+  await writeFile(file('key'), 'sk-from-a-file-0123456789\n');
+  await writeFile(file('empty'), '\n');
+  const read = loadConfig([], {
+    HOLT_API_KEY_FILE: file('key'),
+    HOLT_ADMIN_KEY_FILE: file('key'),
+    HOLT_SECRET_FILE: file('key'),
+  });
+  assert.deepEqual(
+    [read.apiKey, read.adminKey, read.secrets],
+    ['sk-from-a-file-0123456789', 'sk-from-a-file-0123456789', ['sk-from-a-file-0123456789']],
+  );
+  const flag = loadConfig(['--upstream', 'http://127.0.0.1:1/v1'], { HOLT_UPSTREAM_API_KEY_FILE: file('key') });
+  const yaml = (more: string): string => `providers: { x: { kind: chat, base_url: "http://127.0.0.1:1/v1", ${more} } }`;
+  const named = await load(yaml(`api_key_file: ${file('key')}`));
+  for (const provider of [flag.providers['upstream'], named.providers['x']]) {
+    assert.equal(provider?.kind === 'chat' && provider.api_key, 'sk-from-a-file-0123456789');
+  }
+
+  const refused = (env: Record<string, string>, why: RegExp): void => {
+    assert.throws(
+      () => loadConfig([], env),
+      (error) => error instanceof ConfigError && why.test(error.message),
+    );
+  };
+  refused({ HOLT_API_KEY_FILE: file('none') }, /^HOLT_API_KEY_FILE: .*none can't be read \(ENOENT\)$/);
+  refused({ HOLT_API_KEY_FILE: file('empty') }, /^HOLT_API_KEY_FILE: .*empty is empty$/);
+  refused({ HOLT_API_KEY_FILE: file('key'), HOLT_API_KEY: 'x' }, /^HOLT_API_KEY and HOLT_API_KEY_FILE are both set/);
+  await assert.rejects(
+    load(yaml(`api_key: a, api_key_file: ${file('key')}`)),
+    /^ConfigError: providers.x.api_key_file: /,
+  );
+  await rm(directory, { recursive: true });
+});

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { ConfigError, adminKeyOf, readConfigFile } from './config.ts';
+import { ConfigError, DEFAULT_FILE, adminKeyOf, readConfigFile } from './config.ts';
+import { secretFiles } from './config-secrets.ts';
 import type { Environment } from './config.ts';
 
 /** What the commands beside `serve` are told. As there: flags beat environment beats file beats defaults. */
@@ -18,11 +19,18 @@ function readOptions<T extends Options>(argv: readonly string[], options: T): Pa
   }
 }
 
-export type DoctorConfig = { data: string };
+export type DoctorConfig = {
+  data: string;
+  /** Files beside the data directory that hold secrets. */
+  secretFiles: string[];
+};
 
 export function doctorConfig(argv: readonly string[], env: Environment): DoctorConfig {
   const flags = readOptions(argv, { data: { type: 'string' }, config: { type: 'string' } });
-  return { data: dataOf(flags, env) };
+  return {
+    data: dataOf(flags, env),
+    secretFiles: secretFiles(flags.config ?? env['HOLT_CONFIG'] ?? DEFAULT_FILE, env),
+  };
 }
 
 export type BackupConfig = {

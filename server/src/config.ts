@@ -2,6 +2,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { ConfigError } from './config-error.ts';
+import type { Environment } from './config-error.ts';
+import { readSecret, secretOf } from './config-secrets.ts';
 import { CONNECTIONS, duration, orNone, size, timer, wait } from './config-units.ts';
 import type { Compat, RunLimits } from './domain/ports.ts';
 import { RETENTION_MODES } from './domain/retention.ts';
@@ -11,7 +14,7 @@ import type { LogLevel } from './logger.ts';
 
 /**
  * What Holt is told: flags beat environment beats file beats defaults (design.md §12). The only reader of argv and
- * of the environment. Secrets come from the environment or the file, never from a flag: a process list shows those.
+ * of the environment.
  */
 
 const providerSchema = z.discriminatedUnion('kind', [
@@ -19,6 +22,7 @@ const providerSchema = z.discriminatedUnion('kind', [
     kind: z.literal('chat'),
     base_url: z.url({ protocol: /^https?$/, error: 'expected an http or https URL' }),
     api_key: z.string().min(1).optional(),
+    api_key_file: z.string().min(1).optional(),
     dialect: z.enum(['generic', 'openai']).default('generic'),
     think_tags: z.boolean().default(false),
     timeouts: z
@@ -121,12 +125,8 @@ export type Config = Omit<z.infer<typeof fileSchema>, 'models'> & {
   proxy: { http?: string; https?: string; no?: string };
 };
 
-/** What is wrong with the configuration, in words for whoever wrote it. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError';
-}
-
-export type Environment = Record<string, string | undefined>;
+export { ConfigError };
+export type { Environment };
 
 const FLAGS = {
   host: { type: 'string' },
@@ -183,7 +183,7 @@ function readFlags(argv: readonly string[], env: Environment): Flags {
   }
 }
 
-const DEFAULT_FILE = './holt.yaml';
+export const DEFAULT_FILE = './holt.yaml';
 
 /** The file as it was named, or the one in the working directory if it is there. Throws ConfigError. */
 export function readConfigFile(path: string | undefined, env: Environment): z.infer<typeof fileSchema> {
@@ -237,9 +237,12 @@ function merge(file: z.infer<typeof fileSchema>, flags: Flags, env: Environment)
     models: Object.fromEntries(
       Object.entries(file.models).map(([name, target]) => [name, toModel(target, file.providers)]),
     ),
-    apiKey: nonEmpty(env['HOLT_API_KEY']),
+    providers: Object.fromEntries(
+      Object.entries(file.providers).map(([name, provider]) => [name, withKey(name, provider)]),
+    ),
+    apiKey: secretOf(env, 'HOLT_API_KEY'),
     adminKey: adminKeyOf(env),
-    secrets: secretsOf(env['HOLT_SECRET']),
+    secrets: secretsOf(secretOf(env, 'HOLT_SECRET')),
     proxy: proxyOf(env),
   };
   if (flags.host !== undefined) config.server.host = flags.host;
@@ -247,7 +250,7 @@ function merge(file: z.infer<typeof fileSchema>, flags: Flags, env: Environment)
   if (flags.data !== undefined) config.store.data = flags.data;
   if (flags['log-level'] !== undefined) config.server.log_level = logLevelOf(flags['log-level']);
   if (flags.retention !== undefined) config.retention.mode = retentionOf(flags.retention);
-  if (flags.upstream !== undefined) addUpstream(config, flags.upstream, nonEmpty(env['HOLT_UPSTREAM_API_KEY']));
+  if (flags.upstream !== undefined) addUpstream(config, flags.upstream, secretOf(env, 'HOLT_UPSTREAM_API_KEY'));
   if (Object.keys(config.models).length === 0) bindByDefault(config);
   if (flags.compat !== undefined) setCompat(config, flags.compat);
   return config;
@@ -268,11 +271,19 @@ function secretsOf(text: string | undefined): string[] {
 
 /** What `/admin/v1` asks for, if it is set. */
 export function adminKeyOf(env: Environment): string | undefined {
-  const key = nonEmpty(env['HOLT_ADMIN_KEY']);
+  const key = secretOf(env, 'HOLT_ADMIN_KEY');
   if (key !== undefined && key.length < SECRET_LENGTH) {
     throw new ConfigError(`HOLT_ADMIN_KEY: expected at least ${SECRET_LENGTH} characters`);
   }
   return key;
+}
+
+/** With the key that its file holds. */
+function withKey(name: string, provider: ProviderConfig): ProviderConfig {
+  if (provider.kind !== 'chat' || provider.api_key_file === undefined) return provider;
+  const setting = `providers.${name}.api_key_file`;
+  if (provider.api_key !== undefined) throw new ConfigError(`${setting}: api_key is set, too: set one`);
+  return { ...provider, api_key: readSecret(provider.api_key_file, setting) };
 }
 
 function toModel(target: z.infer<typeof modelSchema>, providers: Record<string, ProviderConfig>): ModelConfig {

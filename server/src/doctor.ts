@@ -24,8 +24,11 @@ export class CannotCheck extends Error {}
 
 const RESTORE = 'restore a backup';
 
-/** Throws CannotCheck. */
-export async function diagnose(data: string): Promise<Diagnosis> {
+/**
+ * Throws CannotCheck.
+ * @param secretFiles files elsewhere that hold secrets
+ */
+export async function diagnose(data: string, secretFiles: readonly string[] = []): Promise<Diagnosis> {
   const directory = await stat(data).catch(() => undefined);
   if (directory?.isDirectory() !== true) throw new CannotCheck(`${data} is no directory`);
   const diagnosis: Diagnosis = { summary: `${data}:`, findings: [], warnings: [] };
@@ -34,6 +37,10 @@ export async function diagnose(data: string): Promise<Diagnosis> {
   await checkSecret(data, 'admin.key', 'get a new one at the next start', diagnosis);
   if ((directory.mode & 0o077) !== 0) {
     diagnosis.warnings.push(`others on this machine can look into ${data}: chmod 700 it`);
+  }
+  for (const file of secretFiles) {
+    const entry = await stat(file).catch(() => undefined);
+    if (entry !== undefined && (entry.mode & 0o077) !== 0) diagnosis.warnings.push(readable(file));
   }
   return diagnosis;
 }
@@ -96,5 +103,9 @@ async function checkSecret(data: string, name: string, loss: string, diagnosis: 
   if (secret === undefined || !OWN_SECRET.test(secret)) {
     diagnosis.findings.push(`${file} is damaged: put it back from a backup, or remove it and ${loss}`);
   }
-  if ((entry.mode & 0o077) !== 0) diagnosis.warnings.push(`others on this machine can read ${file}: chmod 600 it`);
+  if ((entry.mode & 0o077) !== 0) diagnosis.warnings.push(readable(file));
+}
+
+function readable(file: string): string {
+  return `others on this machine can read ${file}: chmod 600 it`;
 }

@@ -4,9 +4,9 @@ import { CannotCheck, diagnose } from '../doctor.ts';
 
 /** `holt doctor`: checks a data directory. 0 sound, 1 findings, 2 nothing could be said. */
 export async function doctor(): Promise<number> {
-  const { data } = withProcess(doctorConfig);
+  const config = withProcess(doctorConfig);
   try {
-    const { summary, findings, warnings } = await diagnose(data);
+    const { summary, findings, warnings } = await diagnose(config.data, config.secretFiles);
     console.log(summary);
     for (const finding of findings) console.log(`finding: ${finding}`);
     for (const warning of warnings) console.log(`warning: ${warning}`);
