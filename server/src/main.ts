@@ -210,6 +210,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
 
   try {
     await worker.recover();
+    await known.load();
     // Not before: what is being taken over would look like nobody's.
     const chores = [() => forgetProjects.run(), () => void known.flush()];
     maintenance = new Maintenance({ store, clock, log, worker, chores, leaseMs: LEASE_MS });
