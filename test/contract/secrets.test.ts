@@ -23,8 +23,10 @@ test('keys are in no log, error, metric, document or file of the data directory,
   const directory = await mkdtemp(join(tmpdir(), 'holt-secrets-'));
   t.after(() => rm(directory, { recursive: true }));
   await using upstream = await startUpstream();
-  const quoting = { error: { message: `Incorrect API key provided: ${KEYS.provider}`, code: 'invalid_api_key' } };
-  await upstream.script('refuses', { reply: { status: 401, body: quoting } });
+  const quoting = {
+    error: { message: `Nobody here knows ${KEYS.provider}`, type: 'invalid_request_error', code: 'odd' },
+  };
+  await upstream.script('refuses', { reply: { status: 400, body: quoting } });
   await upstream.script('breaks', { steps: [{ delta: { content: 'so far' } }, { chunk: quoting }, { end: true }] });
   await upstream.script('answers', { steps: [{ delta: { content: 'hello' } }, { finish: 'stop' }, { done: true }] });
   const keyFile = join(directory, 'provider.key');
@@ -52,7 +54,7 @@ test('keys are in no log, error, metric, document or file of the data directory,
   }
   const [request] = await upstream.requests('answers');
   assert.equal(request?.headers['authorization'], `Bearer ${KEYS.provider}`, 'the upstream is asked with it');
-  assert.ok(said.some((text) => text.includes('"failed"')));
+  assert.ok(said.some((text) => text.includes('Nobody here knows ***')));
   for (const path of ['/metrics', '/openapi.json', '/v1/models', '/v1/responses/resp_none']) await ask('GET', path);
   await ask('GET', '/v1/models', { authorization: `Bearer ${KEYS.provider}` });
   await ask('POST', '/admin/v1/backup', { authorization: `Bearer ${KEYS.admin}x` });
