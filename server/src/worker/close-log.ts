@@ -62,8 +62,9 @@ async function closeOnce(
   told: boolean,
 ): Promise<void> {
   const firstSequence = owned.tail.nextSequence;
-  const { state, damage } = await stateOf(deps, owned);
-  if (state.ended) return;
+  const found = await stateOf(deps, owned);
+  if (found === undefined) return;
+  const { state, damage } = found;
   const { events, response, body } = closing(deps, owned, damage === undefined ? 'whole' : 'damaged', state, end);
   const { n, epoch } = owned.tail;
   const [accepted] = await deps.store.append([
@@ -102,18 +103,24 @@ function closing(
   }
 }
 
-/** What the end is built on: at the place of the tail, however little of the log can be read. */
-async function stateOf(deps: Deps, owned: OwnedResponse): Promise<{ state: Fold; damage: BrokenLog | undefined }> {
+/**
+ * What the end is built on: at the place of the tail, however little of the log can be read. Undefined when there is
+ * nothing to end: it has ended, or was deleted, and so emptied, while it was read.
+ */
+async function stateOf(
+  deps: Deps,
+  owned: OwnedResponse,
+): Promise<{ state: Fold; damage: BrokenLog | undefined } | undefined> {
   const { nextSequence } = owned.tail;
   if (owned.lost === 'key')
     return { state: lostState(owned, nextSequence), damage: new BrokenLog('its key is lost, and with it its log') };
   const { state, damage } = await readableState(deps.store, owned);
+  if (damage === undefined && !state.ended && state.nextSequence >= nextSequence) return { state, damage };
+  const row = await deps.store.find(owned.projectId, owned.id, deps.clock.now());
+  if (row === undefined || isEnded(row.status)) return undefined;
   if (damage === undefined && state.ended) {
-    const row = await deps.store.find(owned.projectId, owned.id, deps.clock.now());
-    if (row === undefined || isEnded(row.status)) return { state, damage };
     return { state: lostState(owned, nextSequence), damage: new BrokenLog('it has an end that its row has not') };
   }
-  if (damage === undefined && state.nextSequence >= nextSequence) return { state, damage };
   deps.log.error({ err: damage, response_id: owned.id }, 'the log of this response is damaged; it is ended');
   state.nextSequence = nextSequence;
   return { state, damage: damage ?? new BrokenLog('the end of it is gone') };

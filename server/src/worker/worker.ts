@@ -365,14 +365,14 @@ export class Worker implements Runs {
     try {
       const { id, projectId, tail } = owned;
       const { state: begun, damage } = await foldReadable(this.#deps.store, owned.no);
-      if (damage !== undefined || !begun.started || begun.ended) {
-        await giveUp(damagedFrom(begun.nextSequence));
-        return;
-      }
       // Who cancelled or deleted it meanwhile found nothing here to abort; whoever does from now on will.
       const row = await this.#deps.store.find(projectId, id, this.#deps.clock.now());
       if (row?.epoch !== tail.epoch || this.stopping) {
         slot.release();
+        return;
+      }
+      if (damage !== undefined || !begun.started || begun.ended) {
+        await giveUp(damagedFrom(begun.nextSequence));
         return;
       }
       const { inputItems } = owned.request;
