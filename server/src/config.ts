@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { CONNECTIONS, duration, orNone, size, timer } from './config-units.ts';
+import { CONNECTIONS, duration, orNone, size, something, timer } from './config-units.ts';
 import type { Compat, RunLimits } from './domain/ports.ts';
 import { RETENTION_MODES } from './domain/retention.ts';
 import type { RetentionMode } from './domain/retention.ts';
@@ -75,7 +75,9 @@ const fileSchema = z.strictObject({
     .prefault({}),
   store: z.strictObject({ data: z.string().min(1).default('./data') }).prefault({}),
   worker: z.strictObject({ concurrency: z.int().min(1).default(256), drain: duration.default(30_000) }).prefault({}),
-  queue: z.strictObject({ max: z.int().min(0).default(10_000) }).prefault({}),
+  queue: z
+    .strictObject({ max: z.int().min(0).default(10_000), max_wait: orNone(something).default(null) })
+    .prefault({}),
   recovery: z
     .strictObject({ max_attempts: z.int().min(1).default(3), on_crash: z.enum(['fail', 'restart']).default('fail') })
     .prefault({}),

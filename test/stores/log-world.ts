@@ -96,7 +96,7 @@ export class LogWorld {
     const wanted = this.responses
       .filter(({ status, owner, cancelling }) => status === 'queued' && owner === null && !cancelling)
       .slice(0, limit);
-    const claimed = await this.ask('claim', worker, limit, encodeInProgress(), this.now);
+    const { responses: claimed } = await this.ask('claim', worker, limit, encodeInProgress(), this.now);
     assert.deepEqual(
       claimed.map(({ id }) => id),
       wanted.map(({ id }) => id),

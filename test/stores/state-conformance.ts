@@ -131,7 +131,7 @@ export function stateConformance(name: string, open: () => Promise<StoreHarness>
     withStore('what came before is kept for a run until its end', async (store) => {
       const before = [item('a'), item('b')];
       const { no } = await begin(store, { workerId: null, history: before, input: [item('c')] });
-      const [claimed] = await store.claim('w1', 1, new Uint8Array([3]), NOW);
+      const [claimed] = (await store.claim('w1', 1, new Uint8Array([3]), NOW)).responses;
       assert.deepEqual(claimed?.history, before);
       assert.deepEqual(idsOf(claimed?.request.inputItems), ['c']);
       assert.equal(claimed?.no, no);

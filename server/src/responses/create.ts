@@ -3,7 +3,7 @@ import { encodeEvents } from '../domain/chunk-codec.ts';
 import { endedState } from '../domain/ended-state.ts';
 import { apiError } from '../domain/errors.ts';
 import { Fold } from '../domain/fold.ts';
-import type { ModelBinding, NewResponse, RunSpec, StoredRequest } from '../domain/ports.ts';
+import type { ModelBinding, NewResponse, RunSpec, Slot, StoredRequest } from '../domain/ports.ts';
 import type { CreateResponseBody } from '../protocol/create-response.ts';
 import type { InputItem } from '../protocol/items.ts';
 import type { ResponseEvent } from '../protocol/events.ts';
@@ -14,6 +14,7 @@ import { expandInput } from './expand-input.ts';
 import { initialResponse } from '../domain/initial-response.ts';
 import { openTurn, readHistory } from './read-history.ts';
 import type { History } from './read-history.ts';
+import { MOST_POSITION, priorityOf } from './queue-place.ts';
 import { QUEUE_RETRY_SECONDS, reserveSlot } from './reserve-slot.ts';
 import { retentionOf } from './retention-of.ts';
 import { serveRequest } from './serve-request.ts';
@@ -25,11 +26,18 @@ import { tail } from './tail.ts';
  * lives as long as its client.
  */
 
-type Answer =
+type Answer = (
   | { kind: 'response'; response: Response }
-  | { kind: 'stream'; id: string; events: AsyncIterable<readonly ResponseEvent[]>; obfuscate: boolean };
+  | { kind: 'stream'; id: string; events: AsyncIterable<readonly ResponseEvent[]>; obfuscate: boolean }
+) & {
+  /** Of what waits in the queue: as `QueuePlace` has it. */
+  position?: number | undefined;
+};
 /** `dropped` names what a lenient model has left out of the request. */
 export type Created = Answer & { dropped: string[] };
+
+/** Its project has others waiting, or runs as many as it may: it has to wait, too, though there is a slot. */
+class MustWait extends Error {}
 
 /** A refusal of the upstream is an HTTP error as long as nothing was sent; then headers must go out, ms. */
 const ACCEPT_MS = 5_000;
@@ -70,7 +78,8 @@ export async function createResponse(
   // Before an upstream is asked for what could not be kept.
   if ((response.background || response.store) && !deps.store.accepts()) throw apiError('store_unavailable');
   const spec = specOf(projectId, response, binding, request, [...turn.before, ...turn.input]);
-  const made = { deps, body: served, spec, request, history, createdAt, zeroRetention };
+  const limited = typeof (await deps.projects.find(projectId))?.maxRunning === 'number';
+  const made = { deps, body: served, spec, request, history, createdAt, zeroRetention, limited };
   const answer = await (response.background ? createInBackground(made, signal) : createInForeground(made, signal));
   return { ...answer, dropped };
 }
@@ -83,6 +92,8 @@ type Made = {
   history: History;
   createdAt: number;
   zeroRetention: boolean;
+  /** Its project may run so many at once; the transaction decides. */
+  limited: boolean;
 };
 
 function specOf(
@@ -110,36 +121,50 @@ function specOf(
 }
 
 async function createInBackground(made: Made, signal: AbortSignal): Promise<Answer> {
+  const slot = made.deps.runs.tryReserve();
+  if (slot === undefined) return begin(made, undefined, signal);
+  try {
+    return await begin(made, slot, signal);
+  } catch (error) {
+    if (!(error instanceof MustWait)) throw error;
+    return begin(made, undefined, signal);
+  }
+}
+
+async function begin(made: Made, slot: Slot | undefined, signal: AbortSignal): Promise<Answer> {
   const { deps, body, spec } = made;
-  const slot = deps.runs.tryReserve();
   const begun = new Fold();
   const assembler = new Assembler(begun, deps.ids, deps.clock);
   assembler.begin(spec.response, slot !== undefined);
   const events = assembler.take();
-  const committed = Promise.withResolvers<number>();
-  if (slot !== undefined && made.history.conversation === null) {
-    deps.runs.start(spec, slot, begun, committed.promise, 'now');
+  const committed = Promise.withResolvers<Committed>();
+  const row = committed.promise.then(({ no }) => no);
+  if (slot !== undefined && made.history.conversation === null && !made.limited) {
+    deps.runs.start(spec, slot, begun, row, 'now');
     // The upstream first: what is done before its request has left is lost to the first token (docs/decisions/0002).
     await new Promise<void>((resolve) => {
       setImmediate(resolve);
     });
   } else if (slot !== undefined) {
-    // A conversation may turn out to be held: then no upstream must have heard of the request.
-    deps.runs.start(spec, slot, begun, committed.promise, 'created');
+    // The transaction may refuse it, as when its conversation is held: then no upstream must have heard of the request.
+    deps.runs.start(spec, slot, begun, row, 'created');
   }
   commit(made, slot !== undefined, events, begun).then(committed.resolve, committed.reject);
-  const no = await committed.promise;
+  const [{ no, position }] = await Promise.all([committed.promise, row]);
   if (slot === undefined) deps.runs.wake();
-  if (!spec.stream) return { kind: 'response', response: spec.response };
+  if (!spec.stream) return { kind: 'response', response: spec.response, position };
   return {
     kind: 'stream',
+    position,
     id: spec.id,
     events: tail(deps, { no, id: spec.id, projectId: spec.projectId }, -1, signal, events),
     obfuscate: body.stream_options?.include_obfuscation ?? false,
   };
 }
 
-async function commit(made: Made, owned: boolean, events: readonly ResponseEvent[], begun: Fold): Promise<number> {
+type Committed = { no: number; position?: number | undefined };
+
+async function commit(made: Made, owned: boolean, events: readonly ResponseEvent[], begun: Fold): Promise<Committed> {
   const { deps } = made;
   const body = encodeEvents(events, begun.response);
   const chunk = { n: 0, firstSequence: 0, count: events.length, epoch: 0, closed: false, body };
@@ -150,7 +175,9 @@ async function commit(made: Made, owned: boolean, events: readonly ResponseEvent
   if (result.outcome === 'created') deps.metrics.createCommitted(deps.metrics.now() - since);
   switch (result.outcome) {
     case 'created':
-      return result.no;
+      return { no: result.no, ...(result.position && { position: Math.min(result.position, MOST_POSITION) }) };
+    case 'must_wait':
+      throw new MustWait();
     case 'queue_full':
       throw apiError('queue_full', { max: deps.settings.queueMax, retryAfter: QUEUE_RETRY_SECONDS });
     case 'conversation_locked':
@@ -164,7 +191,7 @@ async function commit(made: Made, owned: boolean, events: readonly ResponseEvent
 
 async function createInForeground(made: Made, signal: AbortSignal): Promise<Answer> {
   const { deps, body, spec, request } = made;
-  const slot = await reserveSlot(deps, signal);
+  const slot = await reserveSlot(deps, spec.projectId, signal);
   const run = deps.runs.startForeground(spec, slot, async (response, status) => {
     if (!response.store) return;
     const end = { ...endedState(response, status, request.inputItems), doneAt: deps.clock.now() };
@@ -197,6 +224,7 @@ function rowOf(made: Made): Omit<NewResponse, 'chunk' | 'workerId' | 'history'> 
     createdAt,
     expiresAt: createdAt + deps.settings.responseRetentionMs,
     zeroRetention,
+    priority: priorityOf(request.body.service_tier),
     previousResponseId: history.previousResponseId,
     conversation: history.conversation,
   };

@@ -6,7 +6,7 @@ import type { AppDeps } from '../deps.ts';
 import { sendEventStream } from '../event-stream.ts';
 import { nameDropped } from '../name-dropped.ts';
 import { parseObject } from '../parse-body.ts';
-import { clientSignal, logOf, sendSnapshot, stampDuration } from '../request.ts';
+import { clientSignal, logOf, sendSnapshot, stampDuration, tellPlace } from '../request.ts';
 
 /** `POST /v1/responses` */
 export function createResponseRoute(app: FastifyInstance, deps: AppDeps): void {
@@ -18,6 +18,7 @@ export function createResponseRoute(app: FastifyInstance, deps: AppDeps): void {
     const created = await createResponse(responses, request.projectId, raw, body, signal);
     request.responseId = created.kind === 'response' ? created.response.id : created.id;
     nameDropped(reply, created.dropped);
+    tellPlace(reply, { position: created.position });
     if (created.kind === 'response') {
       return sendSnapshot(reply, created.response);
     }

@@ -7,14 +7,18 @@ import type { Database } from './database.ts';
 import { isHeld, newestItem } from './history.ts';
 import { indexItems } from './items.ts';
 import { isDeletedProject } from './projects.ts';
+import { lastPosition, mustWait } from './queue.ts';
 import { RESPONSE_COLUMNS, VISIBLE, encodeHistory, encodeRequest, toResponse } from './rows.ts';
 
 /** The response row: made once, found by project and id. */
 
 export function create(db: Database, response: NewResponse, queueMax: number): Awaited<ReturnType<Store['create']>> {
-  if (isDeletedProject(db, response.projectId)) return { outcome: 'project_absent' };
+  const { projectId, priority = 0 } = response;
+  if (isDeletedProject(db, projectId)) return { outcome: 'project_absent' };
   const owned = response.workerId !== null;
-  if (!owned && queueIsFull(db, queueMax)) return { outcome: 'queue_full' };
+  if (owned && mustWait(db, projectId)) return { outcome: 'must_wait' };
+  const position = owned ? undefined : lastPosition(db, projectId, priority, queueMax);
+  if (position === 'full') return { outcome: 'queue_full' };
   if (response.conversation !== null) {
     if (!exists(db, response.conversation)) return { outcome: 'conversation_absent' };
     if (hasMoved(db, response.conversation)) return { outcome: 'conversation_locked' };
@@ -25,10 +29,10 @@ export function create(db: Database, response: NewResponse, queueMax: number): A
   const no = db.insert(
     `insert into response (id, project_id, status, worker_id, attempt, model, provider, background, stream, request,
        created_at, started_at, expires_at, previous_response_id, conversation_no, conversation_up_to, history, zdr_slot,
-       log_state)
-     values (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`,
+       priority, log_state)
+     values (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`,
     response.id,
-    response.projectId,
+    projectId,
     owned ? 'in_progress' : 'queued',
     response.workerId,
     owned ? 1 : 0,
@@ -44,12 +48,13 @@ export function create(db: Database, response: NewResponse, queueMax: number): A
     response.conversation?.upTo ?? null,
     slot === undefined || history === null ? history : sealWith(slot.key, 'history', history),
     slot?.name ?? null,
+    priority,
   );
   if (slot !== undefined) db.bodies.bind(no, slot);
   insertChunk(db, no, response.chunk);
   // Ids that clients choose are content.
   if (slot === undefined) indexItems(db, no, idsOf(response), 'input');
-  return { outcome: 'created', no };
+  return { outcome: 'created', no, ...(position !== undefined && { position }) };
 }
 
 function exists(db: Database, { no }: ConversationPlace): boolean {
@@ -63,16 +68,6 @@ function hasMoved(db: Database, { no, upTo }: ConversationPlace): boolean {
 
 function idsOf({ request }: Pick<NewResponse, 'request'>): string[] {
   return request.inputItems.map(({ id }) => id);
-}
-
-/** Counted from the partial index, at most `queueMax` entries of it. */
-function queueIsFull(db: Database, queueMax: number): boolean {
-  const row = db.one(
-    `select count(*) as waiting from
-       (select 1 from response where status = 'queued' and worker_id is null limit ?)`,
-    queueMax,
-  );
-  return Number(row?.['waiting']) >= queueMax;
 }
 
 export function createEnded(

@@ -193,6 +193,16 @@ const MIGRATIONS = [
   create index response_place on response (project_id, status, no) where deleted_at is null;
   create index conversation_place on conversation (project_id, no);
   `,
+  // The queue, by project: what waits for a slot is found by its turn and by its age.
+  `
+  drop index response_queued;
+  create index response_waiting on response (project_id, priority desc, no, created_at)
+    where status = 'queued' and worker_id is null and cancel_requested_at is null;
+  create index response_waiting_since on response (created_at)
+    where status = 'queued' and worker_id is null and cancel_requested_at is null;
+  create table queue (pass real not null) strict;  -- of the last turn
+  insert into queue (pass) values (0);
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;
