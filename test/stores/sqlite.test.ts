@@ -10,6 +10,7 @@ import { storeConformance } from './conformance.ts';
 import { modelCheck } from './model-check.ts';
 import { openSqlite } from './open-sqlite.ts';
 import { projectConformance } from './project-conformance.ts';
+import { queueConformance } from './queue-conformance.ts';
 import { stateConformance } from './state-conformance.ts';
 import { webhookConformance } from './webhook-conformance.ts';
 
@@ -17,6 +18,7 @@ storeConformance('sqlite', openSqlite);
 stateConformance('sqlite', openSqlite);
 webhookConformance('sqlite', openSqlite);
 projectConformance('sqlite', openSqlite);
+queueConformance('sqlite', openSqlite);
 modelCheck('sqlite', openSqlite);
 
 test('a closed store refuses instead of hanging', async () => {

@@ -52,11 +52,12 @@ export function endOf(output: Item[], over: Partial<End> = {}): End {
 export async function begin(
   store: Store,
   over: Parameters<typeof responseOf>[0] = {},
-): Promise<{ id: string; no: number }> {
+  queueMax = 1_000,
+): Promise<{ id: string; no: number; position?: number | undefined }> {
   const response = responseOf(over);
-  const made = await store.create(response, 100);
+  const made = await store.create(response, queueMax);
   assert.ok(made.outcome === 'created', made.outcome);
-  return { id: response.id, no: made.no };
+  return { id: response.id, no: made.no, position: made.position };
 }
 
 export async function finish(store: Store, no: number, end: End): Promise<void> {
