@@ -10,7 +10,7 @@ import { Database } from '../../server/src/stores/sqlite/database.ts';
 import { countingIds, queuedResponse, stillClock } from '../support/arbitrary.ts';
 import { startHolt, temporaryDirectory } from '../support/holt.ts';
 import type { TestHolt } from '../support/holt.ts';
-import { KEY, Stage, clientFor, makeProjects, named } from './stage.ts';
+import { KEY, Stage, clientFor, ended, makeProjects, named } from './stage.ts';
 
 /** Whose responses run when more is asked for than can run: real servers under overload. */
 
@@ -21,13 +21,6 @@ function serve(data: string, stage: Stage, concurrency: number): Promise<TestHol
     configure: (config) => (config.worker.concurrency = concurrency),
     overrides: { providers: [stage] },
   });
-}
-
-async function ended(client: OpenAI, id: string): Promise<OpenAI.Responses.Response> {
-  for (;;) {
-    const response = await client.responses.retrieve(id, { query: { wait: 20 } } as object);
-    if (response.status !== 'queued' && response.status !== 'in_progress') return response;
-  }
 }
 
 /** A row that waits, as a create makes it, without the way through the server. */

@@ -42,6 +42,14 @@ export function named(label: string, over: object = {}): OpenAI.Responses.Respon
   return { model: 'otter', input: 'Hello', background: true, metadata: { label }, ...over };
 }
 
+/** Asks for its end until that is there. */
+export async function ended(client: OpenAI, id: string): Promise<OpenAI.Responses.Response> {
+  for (;;) {
+    const response = await client.responses.retrieve(id, { query: { wait: 20 } } as object);
+    if (response.status !== 'queued' && response.status !== 'in_progress') return response;
+  }
+}
+
 type Run = { label: string; release: () => void };
 
 /** A model whose runs last until they are released, unless they are free to go. */
