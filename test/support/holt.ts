@@ -69,8 +69,9 @@ async function passUntil(stopped: Promise<void>, clock: FakeClock): Promise<void
   };
   stopped.then(end, end);
   while (!state.over) {
+    // As slowly as time does: the store and the sockets have their work done meanwhile.
     await new Promise((resolve) => {
-      setImmediate(resolve);
+      setTimeout(resolve, 1);
     });
     clock.advance(1);
   }
