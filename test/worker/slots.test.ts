@@ -16,9 +16,9 @@ type Line = {
   clock: FakeClock;
   /** Who got a slot, in order. */
   served: string[];
-  wait(share: Share, name?: string, signal?: AbortSignal): Promise<void>;
+  wait: (share: Share, name?: string, signal?: AbortSignal) => Promise<void>;
   /** Gives the slot that is held to the next one. */
-  pass(): Promise<void>;
+  pass: () => Promise<void>;
 };
 
 /** One slot, which is taken. */
