@@ -46,7 +46,7 @@ test('every question of a claim goes down an index', () => {
     [CONTENDERS, []],
     [NEXT, ['a', 0]],
     [`select no from response where ${WAITING} and created_at <= ? order by created_at limit ?`, [0, 1]],
-    [`select 1 from response where project_id = ? and ${WAITING} limit 1`, ['a']],
+    [`select 1 from response where project_id = ? and ${WAITING} and priority = ? and no < ? limit 1`, ['a', 0, 9]],
   ];
   for (const [sql, values] of questions) {
     const plan = planOf(sql, ...values);

@@ -112,20 +112,9 @@ export function mustWait(db: Database, projectId: string): boolean {
 
 /** The place that a new row of this priority gets, counting at most `queueMax` entries. */
 export function lastPosition(db: Database, projectId: string, priority: number, queueMax: number): number | 'full' {
-  const rows = db.all(
-    `select priority, count(*) as waiting from
-       (select priority from response where project_id = ? and ${WAITING} order by priority desc limit ?)
-      group by priority`,
-    projectId,
-    queueMax,
-  );
-  let waiting = 0;
-  let before = 0;
-  for (const row of rows) {
-    waiting += Number(row['waiting']);
-    if (Number(row['priority']) >= priority) before += Number(row['waiting']);
-  }
-  return waiting >= queueMax ? 'full' : before + 1;
+  const before = countWaiting(db, 'priority >= ?', queueMax, projectId, priority);
+  const behind = countWaiting(db, 'priority < ?', queueMax - before, projectId, priority);
+  return before + behind >= queueMax ? 'full' : before + 1;
 }
 
 export function queuePosition(db: Database, no: number, most: number): number | undefined {
