@@ -53,6 +53,8 @@ export type Overrides = {
 export type Holt = {
   /** Such as `http://127.0.0.1:8484`. */
   url: string;
+  /** Whether clients needed a key when it began to serve. */
+  keyed: boolean;
   /**
    * Takes no new work, lets running responses end for `worker.drain`, hands the rest back, closes. Rejects with
    * StopOverdue when that can't be done in time; then only the end of the process ends everything.
@@ -211,6 +213,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
 
   try {
     await worker.recover();
+    await known.load();
     // Not before: what is being taken over would look like nobody's.
     const chores = [() => forgetProjects.run(), () => void known.flush()];
     maintenance = new Maintenance({ store, clock, log, worker, chores, leaseMs: LEASE_MS });
@@ -223,7 +226,8 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
   webhooks.start();
   const { port } = app.server.address() as AddressInfo; // a TCP server that listens
   const host = config.server.host.includes(':') ? `[${config.server.host}]` : config.server.host;
-  return { url: `http://${host}:${port}`, stop };
+  const keyed = config.apiKey !== undefined || (await known.hasKeys());
+  return { url: `http://${host}:${port}`, keyed, stop };
 }
 
 function metricsOf({ models, providers, worker }: Config): PrometheusMetrics {
