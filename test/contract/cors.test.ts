@@ -113,7 +113,14 @@ test('every answer to the page can be read by it, errors and streams too', async
     for (const name of headers.keys()) {
       if (!safe.test(name)) assert.ok(exposed.includes(name), `${name} can not be read`);
     }
-    for (const name of ['retry-after', 'holt-dropped', 'openai-poll-after-ms', 'x-should-retry']) {
+    for (const name of [
+      'retry-after',
+      'holt-dropped',
+      'holt-queue-position',
+      'holt-queue-wait-ms',
+      'openai-poll-after-ms',
+      'x-should-retry',
+    ]) {
       assert.ok(exposed.includes(name), name);
     }
   }

@@ -171,7 +171,7 @@ export function storeConformance(name: string, open: () => Promise<StoreHarness>
         (await store.claim('w3', 9, encodeInProgress(), NOW)).responses.map(({ id }) => id),
         [queued[2]?.id],
       );
-      assert.deepEqual(await store.claim('w3', 9, encodeInProgress(), NOW), { responses: [], held: false });
+      assert.deepEqual(await store.claim('w3', 9, encodeInProgress(), NOW), { responses: [], held: [] });
     });
 
     withStore('a full queue refuses before a row exists, and only those that would wait', async (store) => {

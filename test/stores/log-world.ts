@@ -165,10 +165,14 @@ export class LogWorld {
     }
     const more = nextTurn(this.responses, this.projects, this.#lastTurn);
     assert.ok(ids.length === limit || more === undefined, 'one who could have a turn got none');
-    const held = this.projects.some(
+    const held = this.projects.filter(
       (project) => isFull(this.responses, project) && waitingOf(this.responses, project).length > 0,
     );
-    assert.equal(claimed.held, held, 'whether others wait for their own');
+    assert.deepEqual(
+      claimed.held,
+      held.map(({ id }) => id),
+      'who waits for their own',
+    );
     for (const owned of claimed.responses) {
       const known = this.responses.find(({ id }) => id === owned.id);
       if (known !== undefined) await this.#own(worker, known, owned);

@@ -272,8 +272,8 @@ export interface Store extends StateStore, WebhookStore, ProjectStore {
     maxWaitMs?: number | null,
   ): Promise<{
     responses: OwnedResponse[];
-    /** Whether others wait because their projects run as many as they may. */
-    held: boolean;
+    /** Projects that have others waiting, and run as many as they may. */
+    held: string[];
   }>;
   /** The place of a queued row among those of its project, from 1, at most `most`; undefined when it does not wait. */
   queuePosition(no: number, most: number): Promise<number | undefined>;

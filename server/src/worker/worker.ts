@@ -90,8 +90,10 @@ export class Worker implements Runs {
   readonly #owner: Owner;
   /** Something may be queued: then nobody overtakes it. */
   #queued = true;
-  /** Some wait because their projects run as many as they may: the end of any response may let one start. */
-  #held = false;
+  /** Projects that have some waiting, and run as many as they may: the end of one of theirs lets another start. */
+  #held: ReadonlySet<string> = new Set();
+  /** Projects of which one has ended since the claim that is under way began. */
+  readonly #endedMeanwhile = new Set<string>();
   /** Those that waited too long are being ended. */
   #endingOverdue = false;
   /** The claim that is under way; never rejects. */
@@ -226,7 +228,7 @@ export class Worker implements Runs {
    * a claim holds slots; a project that is known to may have been given more room.
    */
   tick(): void {
-    if (this.#held) this.#queued = true;
+    if (this.#held.size > 0) this.#queued = true;
     this.#claimQueued();
     this.#endOverdue();
   }
@@ -309,7 +311,7 @@ export class Worker implements Runs {
     this.#runs.set(spec.id, run);
     void run.finished.then(() => {
       if (this.#runs.get(spec.id) === run) this.#runs.delete(spec.id);
-      this.#madeRoom();
+      this.#madeRoom(spec.projectId);
     });
     return run;
   }
@@ -328,9 +330,10 @@ export class Worker implements Runs {
     this.#tasks.add(settled);
   }
 
-  /** A project runs one less: another of it may have its turn, also if a claim that is under way has not seen it. */
-  #madeRoom(): void {
-    if (!this.#held && this.#claiming === undefined) return;
+  /** A project runs one less: another of it may have its turn. */
+  #madeRoom(projectId: string): void {
+    if (this.#claiming !== undefined) this.#endedMeanwhile.add(projectId);
+    if (!this.#held.has(projectId)) return;
     this.#queued = true;
     this.#claimQueued();
   }
@@ -371,12 +374,14 @@ export class Worker implements Runs {
     }
     const wanted = slots.length;
     this.#queued = false;
+    this.#endedMeanwhile.clear();
     try {
       const { store, clock } = this.#deps;
       const { maxWaitMs } = this.#settings;
       const claimed = await store.claim(this.workerId, wanted, encodeInProgress(), clock.now(), maxWaitMs);
-      this.#held = claimed.held;
-      if (claimed.responses.length === wanted) this.#queued = true;
+      this.#held = new Set(claimed.held);
+      const missed = claimed.held.some((projectId) => this.#endedMeanwhile.has(projectId));
+      if (claimed.responses.length === wanted || missed) this.#queued = true;
       for (const owned of claimed.responses) {
         const slot = slots.pop();
         if (slot !== undefined) await this.#runOwned(owned, slot);
@@ -443,7 +448,7 @@ export class Worker implements Runs {
       await closeLog({ ...this.#deps, ...this.#settings, signal: this.#stop.signal }, owned, end, told);
     } finally {
       this.#tended.delete(owned.no);
-      this.#madeRoom();
+      this.#madeRoom(owned.projectId);
     }
   }
 }

@@ -20,12 +20,12 @@ type Contender = {
 };
 
 /**
- * Gives up to `limit` turns, and writes down where they have come to. Returns whether somebody waits who could not
- * have one, since its project runs as many as it may.
+ * Gives up to `limit` turns, and writes down where they have come to. Returns the projects that have others waiting,
+ * and run as many as they may.
  * @param createdAfter older rows get no turn, ms
  * @param take makes the row no longer wait
  */
-export function takeTurns(db: Database, limit: number, createdAfter: number, take: (no: number) => void): boolean {
+export function takeTurns(db: Database, limit: number, createdAfter: number, take: (no: number) => void): string[] {
   const contenders = contendersOf(db, Number(db.one('select pass from queue')?.['pass']), createdAfter);
   const moved = new Set<Contender>();
   let turn: number | undefined;
@@ -41,7 +41,7 @@ export function takeTurns(db: Database, limit: number, createdAfter: number, tak
   }
   for (const { id, pass } of moved) db.run('update project set pass = ? where id = ?', pass, id);
   if (turn !== undefined) db.run('update queue set pass = ?', turn);
-  return contenders.some(({ room, next }) => room <= 0 && next !== undefined);
+  return contenders.filter(({ room, next }) => room <= 0 && next !== undefined).map(({ id }) => id);
 }
 
 /** Projects with rows that wait, found one after the other in the index, however many rows each has. */
