@@ -5,13 +5,19 @@ import type { Store } from '../../server/src/domain/ports.ts';
 import { FakeClock } from '../support/clock.ts';
 import { startHolt, temporaryDirectory } from '../support/holt.ts';
 import type { TestHolt } from '../support/holt.ts';
+import { storeAround } from '../support/store-around.ts';
 import { KEY, Stage, clientFor, ended, makeProjects, named } from './stage.ts';
 
 /** No more background responses of a project run than `max_running` says, whatever happens at once. */
 
 type Served = { holt: TestHolt; store: Store; clock: FakeClock };
 
-async function serve(data: string, stage: Stage, queueMax = 1_000): Promise<Served> {
+async function serve(
+  data: string,
+  stage: Stage,
+  queueMax = 1_000,
+  wrapStore: (store: Store) => Store = (store) => store,
+): Promise<Served> {
   let store: Store | undefined;
   // It stands still, so that nothing happens because housekeeping came by.
   const clock = new FakeClock();
@@ -25,7 +31,7 @@ async function serve(data: string, stage: Stage, queueMax = 1_000): Promise<Serv
     overrides: {
       clock,
       providers: [stage],
-      wrapStore: (opened) => (store = opened),
+      wrapStore: (opened) => (store = wrapStore(opened)),
     },
   });
   assert.ok(store !== undefined);
@@ -102,6 +108,35 @@ test('no upstream hears of a response that has to wait, though there are slots, 
   stage.release('foreground');
   assert.equal((await foreground).status, 'completed');
   assert.deepEqual(stage.started, ['first', 'second', 'foreground']);
+});
+
+test('an end that comes while a claim is under way is not overlooked', async () => {
+  const data = await temporaryDirectory();
+  await makeProjects(data, { tight: { maxRunning: 1 } });
+  const stage = new Stage();
+  // The store has said that the second has to wait, and the server has not heard it yet.
+  const said = Promise.withResolvers<void>();
+  const heard = Promise.withResolvers<void>();
+  const late = async (call: () => unknown): Promise<unknown> => {
+    const result = (await call()) as Awaited<ReturnType<Store['claim']>>; // what the verb answers
+    if (result.held.length === 0) return result;
+    said.resolve();
+    await heard.promise;
+    return result;
+  };
+  const { holt } = await serve(data, stage, 1_000, (store) =>
+    storeAround(store, (verb, call) => (verb === 'claim' ? late(call) : call())),
+  );
+  await using _stop = holt;
+  const client = clientFor(holt, 'tight');
+  const first = await client.responses.create(named('first'));
+  await client.responses.create(named('second'));
+  await said.promise;
+  stage.release('first');
+  await ended(client, first.id);
+  heard.resolve();
+  await stage.until(() => stage.started.length === 2);
+  assert.deepEqual(stage.started, ['first', 'second']);
 });
 
 test('what a start finds running counts, and the queue goes on', async () => {
