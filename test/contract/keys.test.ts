@@ -74,6 +74,9 @@ describe('a key of a project', () => {
       [answer.headers.get('openai-project'), answer.headers.get('openai-organization')],
       [team.id, 'holt'],
     );
+    const stream = await post(holt, otter({ tokens: 1 }, { stream: true, store: false }), team.headers);
+    assert.match(stream.headers.get('content-type') ?? '', /^text\/event-stream/);
+    assert.equal(stream.headers.get('openai-project'), team.id);
     const own = await models(holt, bearer(API_KEY));
     assert.equal(own.headers.get('openai-project'), 'default');
     const refused = await models(holt, bearer('nonsense'));
