@@ -30,6 +30,7 @@ test('without anything the demonstration model answers every name on loopback', 
   assert.equal(config.worker.concurrency, 256);
   assert.equal(config.worker.drain, 30_000);
   assert.equal(config.queue.max, 10_000);
+  assert.equal(config.queue.max_wait, null);
   assert.equal(config.recovery.max_attempts, 3);
   assert.equal(config.recovery.on_crash, 'fail');
   assert.equal(config.retention.response, 30 * 86_400_000);
@@ -146,6 +147,15 @@ limits: { run_time: 1 h }`);
   const { vllm } = config.providers;
   assert.ok(vllm?.kind === 'chat');
   assert.deepEqual(vllm.timeouts, { first_byte: 7_200_000, idle: 90_000 });
+});
+
+test('a wait in the queue has a bound if there is one, of any length', async () => {
+  assert.equal((await load('queue: { max_wait: 90 min }')).queue.max_wait, 5_400_000);
+  assert.equal((await load('queue: { max_wait: 60 days }')).queue.max_wait, 60 * 86_400_000);
+  assert.equal((await load('queue: { max_wait: none }')).queue.max_wait, null);
+  for (const wrong of ['0 s', '-1 s', '90', 'soon']) {
+    await assert.rejects(load(`queue: { max_wait: "${wrong}" }`), /queue\.max_wait: /, wrong);
+  }
 });
 
 test('the environment is interpolated into any text', async () => {

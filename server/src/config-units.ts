@@ -37,6 +37,9 @@ export const timer = duration.refine((ms) => ms > 0 && ms <= LONGEST_TIMER_MS, {
 /** What a timer is set to, where not to wait at all is a choice. -> ms */
 export const wait = duration.refine((ms) => ms <= LONGEST_TIMER_MS, { error: 'expected at most 24 days' });
 
+/** What is compared with the clock. -> ms */
+export const something = duration.refine((ms) => ms > 0, { error: 'expected more than nothing' });
+
 /** A bound that may be left out with `none`. -> null */
 export function orNone(bound: z.ZodType<number>): z.ZodType<number | null> {
   return z.union([z.literal('none').transform(() => null), bound]);

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { ConfigError } from './config-error.ts';
 import type { Environment } from './config-error.ts';
 import { readSecret, secretOf } from './config-secrets.ts';
-import { CONNECTIONS, duration, orNone, size, timer, wait } from './config-units.ts';
+import { CONNECTIONS, duration, orNone, size, something, timer, wait } from './config-units.ts';
 import type { Compat, RunLimits } from './domain/ports.ts';
 import { RETENTION_MODES } from './domain/retention.ts';
 import type { RetentionMode } from './domain/retention.ts';
@@ -79,7 +79,9 @@ const fileSchema = z.strictObject({
     .prefault({}),
   store: z.strictObject({ data: z.string().min(1).default('./data') }).prefault({}),
   worker: z.strictObject({ concurrency: z.int().min(1).default(256), drain: wait.default(30_000) }).prefault({}),
-  queue: z.strictObject({ max: z.int().min(0).default(10_000) }).prefault({}),
+  queue: z
+    .strictObject({ max: z.int().min(0).default(10_000), max_wait: orNone(something).default(null) })
+    .prefault({}),
   recovery: z
     .strictObject({ max_attempts: z.int().min(1).default(3), on_crash: z.enum(['fail', 'restart']).default('fail') })
     .prefault({}),

@@ -112,6 +112,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
       logRetentionMs: config.retention.log,
       zdrRetentionMs: config.retention.zdr,
       drainMs: config.worker.drain,
+      maxWaitMs: config.queue.max_wait,
     },
   );
   hints.onWatched((id) => {

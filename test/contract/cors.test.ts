@@ -117,6 +117,8 @@ test('every answer to the page can be read by it, errors and streams too', async
       'retry-after',
       'holt-dropped',
       'idempotent-replayed',
+      'holt-queue-position',
+      'holt-queue-wait-ms',
       'openai-poll-after-ms',
       'x-should-retry',
     ]) {

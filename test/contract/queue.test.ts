@@ -264,7 +264,7 @@ test('a response that is cancelled or deleted in the moment its turn comes does 
         wrapStore: wrapVerbs((store) => ({
           claim: async (...args) => {
             const rows = await store.claim(...args);
-            if (armed) claimed ??= rows[0]?.no;
+            if (armed) claimed ??= rows.responses[0]?.no;
             return rows;
           },
           read: async (...args) => {

@@ -31,7 +31,8 @@ export type Point = {
 
 const ends = ([appends]: readonly unknown[]): boolean => (appends as Append[]).some(({ end }) => end !== undefined);
 const goesOn = (args: readonly unknown[]): boolean => !ends(args);
-const many = (_: readonly unknown[], result: unknown): boolean => (result as unknown[]).length > 0;
+const many = (_: readonly unknown[], result: unknown): boolean =>
+  (result as { responses: unknown[] }).responses.length > 0;
 const some = (_: readonly unknown[], result: unknown): boolean => Number(result) > 0;
 const outcome =
   (wanted: string) =>

@@ -175,6 +175,11 @@ const DAMAGES: Damage[] = [
     finding: () => /: 3 deliveries belong to no webhook endpoint/,
   },
   {
+    name: 'an unfinished response has lost its project',
+    sql: ({ unfinished }) => `update response set project_id = 'gone' where id = '${unfinished}'`,
+    finding: () => /: 1 unfinished responses belong to no project, and will not run/,
+  },
+  {
     name: 'limits are no object',
     sql: () => "update project set limits = '7'",
     finding: () => /default: its limits can't be read/,

@@ -158,7 +158,7 @@ export function storeConformance(name: string, open: () => Promise<StoreHarness>
       }
       const claimed = await store.claim('w2', 2, encodeInProgress(), NOW + 5);
       assert.deepEqual(
-        claimed.map(({ id, status, workerId, attempt, tail }) => ({ id, status, workerId, attempt, tail })),
+        claimed.responses.map(({ id, status, workerId, attempt, tail }) => ({ id, status, workerId, attempt, tail })),
         queued.slice(0, 2).map(({ id }) => ({
           id,
           status: 'in_progress',
@@ -168,10 +168,10 @@ export function storeConformance(name: string, open: () => Promise<StoreHarness>
         })),
       );
       assert.deepEqual(
-        (await store.claim('w3', 9, encodeInProgress(), NOW)).map(({ id }) => id),
+        (await store.claim('w3', 9, encodeInProgress(), NOW)).responses.map(({ id }) => id),
         [queued[2]?.id],
       );
-      assert.deepEqual(await store.claim('w3', 9, encodeInProgress(), NOW), []);
+      assert.deepEqual(await store.claim('w3', 9, encodeInProgress(), NOW), { responses: [], held: [] });
     });
 
     withStore('a full queue refuses before a row exists, and only those that would wait', async (store) => {

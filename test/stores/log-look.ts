@@ -36,7 +36,7 @@ export async function look(world: LogWorld, known: Known, after = -1, maxBytes =
 }
 
 async function lookAtRow(world: LogWorld, known: Known): Promise<void> {
-  const row = await world.ask('find', 'default', known.id, world.now);
+  const row = await world.ask('find', known.project.id, known.id, world.now);
   const gone = known.purged || known.deletedAt !== null || (isEnded(known.status) && known.expiresAt <= world.now);
   if (gone) {
     assert.equal(row, undefined, `${known.id}: a forgotten response came back`);

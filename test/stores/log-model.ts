@@ -13,9 +13,14 @@ export const DAY_MS = 86_400_000;
 /** More than half of what a compacted chunk holds. */
 export const LARGE = 'x'.repeat(9_000);
 
+/** Whose turns the model counts, from where they were when its world began. */
+export type Project = { id: string; weight: number; maxRunning: number; pass: number };
+
 /** What the model knows of a response. */
 export type Known = {
   id: string;
+  project: Project;
+  priority: number;
   no: number;
   status: Response['status'];
   owner: string | null;
@@ -58,6 +63,32 @@ export function hasLog(known: Known): boolean {
 export function isOrphan({ status, owner, cancelling }: Known, worker: string): boolean {
   if (isEnded(status)) return false;
   return owner === null ? status === 'in_progress' || cancelling : owner !== worker;
+}
+
+/** What waits of a project, the next one first. */
+export function waitingOf(responses: readonly Known[], project: Project): Known[] {
+  return responses
+    .filter((known) => known.project === project && known.status === 'queued')
+    .filter(({ owner, cancelling }) => owner === null && !cancelling)
+    .toSorted((a, b) => b.priority - a.priority || a.no - b.no);
+}
+
+export function isFull(responses: readonly Known[], project: Project): boolean {
+  const running = responses.filter((known) => known.project === project && known.status === 'in_progress');
+  return running.length >= project.maxRunning;
+}
+
+/** Who is next, and where that turn is: the least pass, but none behind the last turn; of equals the older row. */
+export function nextTurn(
+  responses: readonly Known[],
+  projects: readonly Project[],
+  lastTurn: number,
+): { known: Known; at: number } | undefined {
+  return projects
+    .filter((project) => !isFull(responses, project))
+    .flatMap((project) => waitingOf(responses, project).slice(0, 1))
+    .map((known) => ({ known, at: Math.max(known.project.pass, lastTurn) }))
+    .toSorted((a, b) => a.at - b.at || a.known.no - b.known.no)[0];
 }
 
 export function fence(known: Known, worker: string): void {

@@ -5,8 +5,20 @@ import { endedState } from '../../server/src/domain/ended-state.ts';
 import { Fold } from '../../server/src/domain/fold.ts';
 import type { Append, End, OwnedResponse, Store } from '../../server/src/domain/ports.ts';
 import { foldLog } from '../../server/src/domain/read-log.ts';
-import { DAY_MS, LEASE_MS, LOG_MS, fence, hasLog, inProgress, isOrphan, write } from './log-model.ts';
-import type { Known, View } from './log-model.ts';
+import {
+  DAY_MS,
+  LEASE_MS,
+  LOG_MS,
+  fence,
+  hasLog,
+  inProgress,
+  isFull,
+  isOrphan,
+  nextTurn,
+  waitingOf,
+  write,
+} from './log-model.ts';
+import type { Known, Project, View } from './log-model.ts';
 import { isEnded } from '../../server/src/domain/status.ts';
 import type { EndStatus } from '../../server/src/domain/status.ts';
 import { countingIds, queuedResponse, stillClock } from '../support/arbitrary.ts';
@@ -30,17 +42,47 @@ export class LogWorld {
   readonly #ids = countingIds();
   /** Whether the store holds nothing but this world, so that what it counts is known. */
   readonly alone: boolean;
+  readonly projects: Project[];
+  #lastTurn = 0;
 
   constructor(store: Store, now: number, alone: boolean) {
     this.store = store;
     this.now = now;
     this.alone = alone;
+    // Weights that floating point numbers hold exactly: the store's turns have gone on through other worlds.
+    this.projects = alone
+      ? [
+          { id: `${this.#prefix}a`, weight: 2, maxRunning: Infinity, pass: 0 },
+          { id: `${this.#prefix}b`, weight: 1, maxRunning: 2, pass: 0 },
+        ]
+      : [{ id: 'default', weight: 1, maxRunning: Infinity, pass: 0 }];
+  }
+
+  /** Projects of its own, if it is alone. */
+  async open(): Promise<void> {
+    if (!this.alone) return;
+    for (const { id, weight, maxRunning } of this.projects) {
+      await this.ask('createProject', {
+        id,
+        name: id,
+        retention: null,
+        weight,
+        maxRunning: maxRunning === Infinity ? null : maxRunning,
+        limits: {},
+        createdAt: this.now,
+      });
+    }
   }
 
   // ------------------------------------------------------------ owners
 
-  /** @param worker null: it waits in the queue */
-  async create(worker: string | null): Promise<void> {
+  /**
+   * @param worker null: it waits in the queue
+   * @param place of its project
+   */
+  async create(worker: string | null, place = 0, priority = 0): Promise<void> {
+    const project = this.projects[place % this.projects.length];
+    if (project === undefined) throw new Error('no such project');
     const id = `${this.#prefix}${this.responses.length}`;
     const fold = new Fold();
     const assembler = new Assembler(fold, this.#ids, stillClock);
@@ -52,7 +94,8 @@ export class LogWorld {
       'create',
       {
         id,
-        projectId: 'default',
+        projectId: project.id,
+        priority,
         model: 'otter',
         provider: 'scripted',
         stream: true,
@@ -67,9 +110,21 @@ export class LogWorld {
       },
       1_000,
     );
-    assert.ok(made.outcome === 'created');
+    const limited = project.maxRunning !== Infinity;
+    const waiting = waitingOf(this.responses, project);
+    if (worker !== null && limited && (waiting.length > 0 || isFull(this.responses, project))) {
+      assert.deepEqual(made, { outcome: 'must_wait' }, `${id}: it has a slot, and others of its project wait`);
+      return;
+    }
+    assert.ok(made.outcome === 'created', `${id}: ${made.outcome}`);
+    if (this.alone) {
+      const before = waiting.filter((other) => other.priority >= priority).length;
+      assert.equal(made.position, worker === null ? before + 1 : undefined, `${id}: its place`);
+    }
     const known: Known = {
       id,
+      project,
+      priority,
       no: made.no,
       status: fold.response.status,
       owner: worker,
@@ -93,22 +148,34 @@ export class LogWorld {
   }
 
   async claim(worker: string, limit: number): Promise<void> {
-    const wanted = this.responses
-      .filter(({ status, owner, cancelling }) => status === 'queued' && owner === null && !cancelling)
-      .slice(0, limit);
     const claimed = await this.ask('claim', worker, limit, encodeInProgress(), this.now);
-    assert.deepEqual(
-      claimed.map(({ id }) => id),
-      wanted.map(({ id }) => id),
-      'claimed others than the oldest queued',
-    );
-    for (const [index, known] of wanted.entries()) {
+    const ids = claimed.responses.map(({ id }) => id);
+    for (const [index, id] of ids.entries()) {
+      const next = nextTurn(this.responses, this.projects, this.#lastTurn);
+      assert.equal(id, next?.known.id, `claim ${index} of ${limit}: not the one whose turn it is`);
+      if (next === undefined) return;
+      const { known, at } = next;
+      this.#lastTurn = at;
+      known.project.pass = at + 1 / known.project.weight;
       known.status = 'in_progress';
       known.owner = worker;
       known.attempt += 1;
       known.tail.n += 1;
       write(known, [inProgress(known.fold.response, known.log.length)]);
-      await this.#own(worker, known, claimed[index]);
+    }
+    const more = nextTurn(this.responses, this.projects, this.#lastTurn);
+    assert.ok(ids.length === limit || more === undefined, 'one who could have a turn got none');
+    const held = this.projects.filter(
+      (project) => isFull(this.responses, project) && waitingOf(this.responses, project).length > 0,
+    );
+    assert.deepEqual(
+      claimed.held,
+      held.map(({ id }) => id),
+      'who waits for their own',
+    );
+    for (const owned of claimed.responses) {
+      const known = this.responses.find(({ id }) => id === owned.id);
+      if (known !== undefined) await this.#own(worker, known, owned);
     }
   }
 
@@ -199,7 +266,7 @@ export class LogWorld {
   }
 
   async cancel(worker: string, known: Known): Promise<void> {
-    const answer = await this.ask('fenceForCancel', 'default', known.id, worker, this.now);
+    const answer = await this.ask('fenceForCancel', known.project.id, known.id, worker, this.now);
     const gone = known.purged || known.deletedAt !== null;
     const expected = gone ? 'absent' : isEnded(known.status) ? 'ended' : known.cancelling ? 'pending' : 'fenced';
     assert.equal(answer.outcome, expected, `${known.id}: cancel`);
@@ -228,7 +295,7 @@ export class LogWorld {
   // ------------------------------------------------------------ forgetting
 
   async delete(known: Known): Promise<void> {
-    const answer = await this.ask('delete', 'default', known.id, this.now);
+    const answer = await this.ask('delete', known.project.id, known.id, this.now);
     const gone = known.purged || known.deletedAt !== null;
     const ended = isEnded(known.status);
     const expected = gone || (ended && known.expiresAt <= this.now) ? 'absent' : ended ? 'deleted' : 'unfinished';

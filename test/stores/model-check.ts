@@ -71,8 +71,19 @@ function always(name: string, step: (real: Real) => Promise<void>) {
 }
 
 const COMMANDS = [
-  worker.map((by) => new Do(`create by ${by}`, ({ world }) => world.create(by))),
-  always('create, queued', ({ world }) => world.create(null)),
+  fc
+    .tuple(worker, place)
+    .map(([by, at]) => new Do(`create by ${by} in project ${at}`, ({ world }) => world.create(by, at))),
+  ...[1, 2].map(() =>
+    fc
+      .tuple(place, fc.integer({ min: -1, max: 1 }))
+      .map(
+        ([at, priority]) =>
+          new Do(`create, queued in project ${at} with priority ${priority}`, ({ world }) =>
+            world.create(null, at, priority),
+          ),
+      ),
+  ),
   fc
     .tuple(worker, fc.integer({ min: 1, max: 3 }))
     .map(([by, limit]) => new Do(`claim ${limit} by ${by}`, ({ world }) => world.claim(by, limit))),
@@ -124,6 +135,7 @@ export function modelCheck(name: string, open: () => Promise<StoreHarness>, effo
         async (commands) => {
           const world = new LogWorld(harness.store, now, true);
           try {
+            await world.open();
             for (const owner of ['w1', 'w2', null]) await world.create(owner);
             await fc.asyncModelRun(() => ({ model: {}, real: { world, harness } }), commands);
             worlds += 1;

@@ -11,6 +11,7 @@ import { idempotencyConformance } from './idempotency-conformance.ts';
 import { modelCheck } from './model-check.ts';
 import { openSqlite } from './open-sqlite.ts';
 import { projectConformance } from './project-conformance.ts';
+import { queueConformance } from './queue-conformance.ts';
 import { stateConformance } from './state-conformance.ts';
 import { webhookConformance } from './webhook-conformance.ts';
 
@@ -19,6 +20,7 @@ stateConformance('sqlite', openSqlite);
 webhookConformance('sqlite', openSqlite);
 idempotencyConformance('sqlite', openSqlite);
 projectConformance('sqlite', openSqlite);
+queueConformance('sqlite', openSqlite);
 modelCheck('sqlite', openSqlite);
 
 test('a closed store refuses instead of hanging', async () => {

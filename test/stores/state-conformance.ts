@@ -52,11 +52,12 @@ export function endOf(output: Item[], over: Partial<End> = {}): End {
 export async function begin(
   store: Store,
   over: Parameters<typeof responseOf>[0] = {},
-): Promise<{ id: string; no: number }> {
+  queueMax = 1_000,
+): Promise<{ id: string; no: number; position?: number | undefined }> {
   const response = responseOf(over);
-  const made = await store.create(response, 100);
+  const made = await store.create(response, queueMax);
   assert.ok(made.outcome === 'created', made.outcome);
-  return { id: response.id, no: made.no };
+  return { id: response.id, no: made.no, position: made.position };
 }
 
 export async function finish(store: Store, no: number, end: End): Promise<void> {
@@ -131,7 +132,7 @@ export function stateConformance(name: string, open: () => Promise<StoreHarness>
     withStore('what came before is kept for a run until its end', async (store) => {
       const before = [item('a'), item('b')];
       const { no } = await begin(store, { workerId: null, history: before, input: [item('c')] });
-      const [claimed] = await store.claim('w1', 1, new Uint8Array([3]), NOW);
+      const [claimed] = (await store.claim('w1', 1, new Uint8Array([3]), NOW)).responses;
       assert.deepEqual(claimed?.history, before);
       assert.deepEqual(idsOf(claimed?.request.inputItems), ['c']);
       assert.equal(claimed?.no, no);

@@ -69,6 +69,7 @@ async function passUntil(stopped: Promise<void>, clock: FakeClock): Promise<void
   };
   stopped.then(end, end);
   while (!state.over) {
+    // As slowly as time does: the store and the sockets have their work done meanwhile.
     await new Promise((resolve) => {
       setTimeout(resolve, 1);
     });

@@ -397,7 +397,7 @@ export const ERRORS = {
     type: 'rate_limit_error',
     code: 'rate_limit_exceeded',
     retry: true,
-    message: 'The queue of background responses is full ({max} are waiting). Please try again later.',
+    message: 'The queue of background responses is full ({max} of this project are waiting). Please try again later.',
   },
   no_free_slot: {
     status: 429,

@@ -153,6 +153,8 @@ export type NewResponse = {
   previousResponseId: string | null;
   /** The conversation as it was read for this response. */
   conversation: ConversationPlace | null;
+  /** Before others of its project in the queue: the higher, the earlier. Absent: 0. */
+  priority?: number;
   /** What comes before `request.inputItems`; kept until the end, so that a run needs nobody else's rows. */
   history: Item[];
   /** The worker that has a slot for it, or null: then it waits in the queue. */
@@ -188,6 +190,8 @@ export type StoredResponse = {
   /** JSON of the final Response, UTF-8; null while it runs. */
   snapshot: Uint8Array | null;
   createdAt: number;
+  /** When it got its first slot; null while it has had none. */
+  startedAt: number | null;
   expiresAt: number;
   logExpiresAt: number | null;
   cancelRequestedAt: number | null;
@@ -243,7 +247,10 @@ export type SweepResult = { expired: number; logs: number; purged: number; keys:
  */
 export interface Store extends StateStore, WebhookStore, ProjectStore {
   /**
-   * The row, its idempotency key and chunk 0, all or none; any other outcome leaves nothing. `queueMax` counts only for an unowned row.
+   * The row, its idempotency key and chunk 0, all or none; any other outcome leaves nothing. `queueMax` counts only for
+   * an unowned row, against those of its project that wait; `position` is its place behind them, from 1.
+   * `must_wait`: an owned row of a project that runs as many as it may, or has others waiting for that: to be made
+   * again without an owner.
    * `conversation_locked`: an unfinished response holds it, or it is not as it was read any more.
    * `conversation_absent`: it was deleted since. `project_absent`: its project was. `key_taken`, before all others but
    * that: its idempotency key leads to another response, which is durable.
@@ -252,8 +259,16 @@ export interface Store extends StateStore, WebhookStore, ProjectStore {
     response: NewResponse,
     queueMax: number,
   ): Promise<
-    | { outcome: 'created'; no: number }
-    | { outcome: 'key_taken' | 'queue_full' | 'conversation_locked' | 'conversation_absent' | 'project_absent' }
+    | { outcome: 'created'; no: number; position?: number }
+    | {
+        outcome:
+          | 'key_taken'
+          | 'must_wait'
+          | 'queue_full'
+          | 'conversation_locked'
+          | 'conversation_absent'
+          | 'project_absent';
+      }
   >;
   /**
    * The response that was created with an idempotency key, and the hash of the body it was created with. Undefined when
@@ -274,8 +289,28 @@ export interface Store extends StateStore, WebhookStore, ProjectStore {
   ): Promise<void>;
   /** Undefined for an id that is unknown, another project's, deleted or past `expiresAt` at `now`. */
   find(projectId: string, id: string, now: number): Promise<StoredResponse | undefined>;
-  /** Up to `limit` queued rows whose cancel nobody asked for, oldest first, each with a chunk of `body` that holds `response.in_progress`. */
-  claim(workerId: string, limit: number, body: Uint8Array, now: number): Promise<OwnedResponse[]>;
+  /**
+   * Up to `limit` queued rows whose cancel nobody asked for, in their turn, each with a chunk of `body` that holds
+   * `response.in_progress`. The next turn is that of the project with the smallest pass, of those that are not deleted
+   * and run fewer than their `maxRunning`; it is given to the row with the highest priority, then to the oldest, and
+   * raises the pass by 1/weight. A pass is never behind that of the last turn: who did not wait has saved nothing.
+   * @param maxWaitMs what has waited so long is not claimed; null: however long
+   */
+  claim(
+    workerId: string,
+    limit: number,
+    body: Uint8Array,
+    now: number,
+    maxWaitMs?: number | null,
+  ): Promise<{
+    responses: OwnedResponse[];
+    /** Projects that have others waiting, and run as many as they may. */
+    held: string[];
+  }>;
+  /** The place of a queued row among those of its project, from 1, at most `most`; undefined when it does not wait. */
+  queuePosition(no: number, most: number): Promise<number | undefined>;
+  /** Fences up to `limit` queued rows made at `createdUntil` or before, oldest first, and makes `workerId` their owner. */
+  takeOverdue(workerId: string, createdUntil: number, limit: number): Promise<OwnedResponse[]>;
   /**
    * In the order given, which is sorted by `no`. False means fenced: drop the response. The same append sent again
    * after an ambiguous commit is true.
@@ -400,8 +435,11 @@ export interface Runs {
   readonly stopping: boolean;
   /** A free slot, unless something is queued before. */
   tryReserve(): Slot | undefined;
-  /** A slot within `ms`, or undefined, as when the worker stops meanwhile. Rejects when `signal` aborts. */
-  reserve(ms: number, signal: AbortSignal): Promise<Slot | undefined>;
+  /**
+   * A slot within `ms`, or undefined, as when the worker stops meanwhile. Rejects when `signal` aborts.
+   * @param share whose turn it is, against those of other projects that wait here
+   */
+  reserve(ms: number, signal: AbortSignal, share: { projectId: string; weight: number }): Promise<Slot | undefined>;
   /**
    * Starts a background response. `begun` holds the events of chunk 0; what follows is appended once `created` has
    * given the row's number. When that rejects, nothing is left of the run, and the slot is free again.
@@ -414,6 +452,8 @@ export interface Runs {
   abort(id: string): void;
   /** The committed state of a response that runs here. */
   committed(projectId: string, id: string): Fold | undefined;
+  /** How long a response that runs here waited for its slot, ms. */
+  waitedMs(id: string): number | undefined;
   /** Second half of a cancel: retried until it commits, whoever waits for it. Resolves when the response has ended. */
   finishCancel(response: OwnedResponse, purpose: CancelPurpose): Promise<void>;
   /** Something was queued. */

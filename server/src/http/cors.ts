@@ -13,6 +13,8 @@ const MAX_AGE = '7200';
 /** What Holt says in headers beyond those that a page may read anyway. */
 const EXPOSED = [
   'holt-dropped',
+  'holt-queue-position',
+  'holt-queue-wait-ms',
   'idempotent-replayed',
   'openai-organization',
   'openai-poll-after-ms',

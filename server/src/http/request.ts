@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { bindLog } from '../domain/bind-log.ts';
 import type { Clock, Log } from '../domain/ports.ts';
+import type { QueuePlace } from '../responses/queue-place.ts';
 import { isFinal } from '../responses/snapshot.ts';
 import type { Snapshot } from '../responses/snapshot.ts';
 
@@ -30,6 +31,11 @@ export function stampDuration(clock: Clock, request: FastifyRequest, reply: Fast
 export function addVary(reply: FastifyReply, name: string): void {
   const before = reply.getHeader('vary');
   reply.header('vary', before === undefined ? name : `${String(before)}, ${name}`);
+}
+
+export function tellPlace(reply: FastifyReply, { position, waitedMs }: QueuePlace): void {
+  if (position !== undefined) reply.header('holt-queue-position', String(position));
+  if (waitedMs !== undefined) reply.header('holt-queue-wait-ms', String(Math.max(0, Math.round(waitedMs))));
 }
 
 /** The pace of the background guide's own polling loop. */

@@ -87,7 +87,7 @@ const NO_USAGE: Usage = {
 };
 
 async function run(deps: ResponsesDeps, spec: RunSpec, signal: AbortSignal): Promise<Response> {
-  const slot = await reserveSlot(deps, signal);
+  const slot = await reserveSlot(deps, spec.projectId, signal);
   const foreground = deps.runs.startForeground(spec, slot, () => Promise.resolve());
   const leave = (): void => {
     foreground.abort();

@@ -3,7 +3,7 @@ import { encodeEvents } from '../domain/chunk-codec.ts';
 import { endedState } from '../domain/ended-state.ts';
 import { apiError } from '../domain/errors.ts';
 import { Fold } from '../domain/fold.ts';
-import type { ModelBinding, NewResponse, RunSpec, StoredRequest } from '../domain/ports.ts';
+import type { ModelBinding, NewResponse, RunSpec, Slot, StoredRequest } from '../domain/ports.ts';
 import type { CreateResponseBody } from '../protocol/create-response.ts';
 import type { InputItem } from '../protocol/items.ts';
 import type { ResponseEvent } from '../protocol/events.ts';
@@ -14,6 +14,7 @@ import { expandInput } from './expand-input.ts';
 import { initialResponse } from '../domain/initial-response.ts';
 import { openTurn, readHistory } from './read-history.ts';
 import type { History } from './read-history.ts';
+import { MOST_POSITION, priorityOf } from './queue-place.ts';
 import { KEY_RETENTION_MS, replay } from './replay.ts';
 import type { Answer, IdempotencyKey } from './replay.ts';
 import { QUEUE_RETRY_SECONDS, reserveSlot } from './reserve-slot.ts';
@@ -34,6 +35,9 @@ export type Created = Answer & { dropped: string[]; replayed: boolean };
 class KeyTaken extends Error {}
 /** Each further one needs a response that was made and deleted between two steps of this request. */
 const MOST_TRIES = 3;
+
+/** Its project has others waiting, or runs as many as it may: it has to wait, too, though there is a slot. */
+class MustWait extends Error {}
 
 /** A refusal of the upstream is an HTTP error as long as nothing was sent; then headers must go out, ms. */
 const ACCEPT_MS = 5_000;
@@ -95,7 +99,8 @@ async function createNew(
   // Before an upstream is asked for what could not be kept.
   if ((response.background || response.store) && !deps.store.accepts()) throw apiError('store_unavailable');
   const spec = specOf(projectId, response, binding, request, [...turn.before, ...turn.input]);
-  const made = { deps, body: served, spec, request, history, createdAt, zeroRetention, idempotency };
+  const limited = typeof (await deps.projects.find(projectId))?.maxRunning === 'number';
+  const made = { deps, body: served, spec, request, history, createdAt, zeroRetention, idempotency, limited };
   const answer = await (response.background ? createInBackground(made, signal) : createInForeground(made, signal));
   return { ...answer, dropped, replayed: false };
 }
@@ -109,6 +114,8 @@ type Made = {
   createdAt: number;
   zeroRetention: boolean;
   idempotency: IdempotencyKey | undefined;
+  /** Its project may run so many at once; the transaction decides. */
+  limited: boolean;
 };
 
 function specOf(
@@ -136,36 +143,57 @@ function specOf(
 }
 
 async function createInBackground(made: Made, signal: AbortSignal): Promise<Answer> {
+  const slot = made.deps.runs.tryReserve();
+  if (slot === undefined) return begin(made, undefined, signal);
+  try {
+    return await begin(made, slot, signal);
+  } catch (error) {
+    if (!(error instanceof MustWait)) throw error;
+    return begin(made, undefined, signal);
+  }
+}
+
+/**
+ * Whether the transaction may refuse it: its conversation may be held, its key taken, its project run as many as it may.
+ * Then no upstream must have heard of the request.
+ */
+function isDecidedByStore({ history, idempotency, limited }: Made): boolean {
+  return history.conversation !== null || idempotency !== undefined || limited;
+}
+
+async function begin(made: Made, slot: Slot | undefined, signal: AbortSignal): Promise<Answer> {
   const { deps, body, spec } = made;
-  const slot = deps.runs.tryReserve();
   const begun = new Fold();
   const assembler = new Assembler(begun, deps.ids, deps.clock);
   assembler.begin(spec.response, slot !== undefined);
   const events = assembler.take();
-  const committed = Promise.withResolvers<number>();
-  if (slot !== undefined && made.history.conversation === null && made.idempotency === undefined) {
-    deps.runs.start(spec, slot, begun, committed.promise, 'now');
+  const committed = Promise.withResolvers<Committed>();
+  const row = committed.promise.then(({ no }) => no);
+  if (slot !== undefined && !isDecidedByStore(made)) {
+    deps.runs.start(spec, slot, begun, row, 'now');
     // The upstream first: what is done before its request has left is lost to the first token (docs/decisions/0002).
     await new Promise<void>((resolve) => {
       setImmediate(resolve);
     });
   } else if (slot !== undefined) {
-    // A conversation may turn out to be held, a key to be taken: then no upstream must have heard of the request.
-    deps.runs.start(spec, slot, begun, committed.promise, 'created');
+    deps.runs.start(spec, slot, begun, row, 'created');
   }
   commit(made, slot !== undefined, events, begun).then(committed.resolve, committed.reject);
-  const no = await committed.promise;
+  const [{ no, position }] = await Promise.all([committed.promise, row]);
   if (slot === undefined) deps.runs.wake();
-  if (!spec.stream) return { kind: 'response', id: spec.id, response: spec.response };
+  if (!spec.stream) return { kind: 'response', id: spec.id, response: spec.response, position };
   return {
     kind: 'stream',
+    position,
     id: spec.id,
     events: tail(deps, { no, id: spec.id, projectId: spec.projectId }, -1, signal, events),
     obfuscate: body.stream_options?.include_obfuscation ?? false,
   };
 }
 
-async function commit(made: Made, owned: boolean, events: readonly ResponseEvent[], begun: Fold): Promise<number> {
+type Committed = { no: number; position?: number | undefined };
+
+async function commit(made: Made, owned: boolean, events: readonly ResponseEvent[], begun: Fold): Promise<Committed> {
   const { deps, idempotency, createdAt } = made;
   const body = encodeEvents(events, begun.response);
   const chunk = { n: 0, firstSequence: 0, count: events.length, epoch: 0, closed: false, body };
@@ -182,9 +210,11 @@ async function commit(made: Made, owned: boolean, events: readonly ResponseEvent
   if (result.outcome === 'created') deps.metrics.createCommitted(deps.metrics.now() - since);
   switch (result.outcome) {
     case 'created':
-      return result.no;
+      return { no: result.no, ...(result.position && { position: Math.min(result.position, MOST_POSITION) }) };
     case 'key_taken':
       throw new KeyTaken();
+    case 'must_wait':
+      throw new MustWait();
     case 'queue_full':
       throw apiError('queue_full', { max: deps.settings.queueMax, retryAfter: QUEUE_RETRY_SECONDS });
     case 'conversation_locked':
@@ -198,7 +228,7 @@ async function commit(made: Made, owned: boolean, events: readonly ResponseEvent
 
 async function createInForeground(made: Made, signal: AbortSignal): Promise<Answer> {
   const { deps, body, spec, request } = made;
-  const slot = await reserveSlot(deps, signal);
+  const slot = await reserveSlot(deps, spec.projectId, signal);
   const run = deps.runs.startForeground(spec, slot, async (response, status) => {
     if (!response.store) return;
     const end = { ...endedState(response, status, request.inputItems), doneAt: deps.clock.now() };
@@ -231,6 +261,7 @@ function rowOf(made: Made): Omit<NewResponse, 'chunk' | 'workerId' | 'history'> 
     createdAt,
     expiresAt: createdAt + deps.settings.responseRetentionMs,
     zeroRetention,
+    priority: priorityOf(request.body.service_tier),
     previousResponseId: history.previousResponseId,
     conversation: history.conversation,
   };

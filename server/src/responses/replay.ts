@@ -2,6 +2,7 @@ import { apiError } from '../domain/errors.ts';
 import type { CreateResponseBody } from '../protocol/create-response.ts';
 import type { ResponseEvent } from '../protocol/events.ts';
 import type { ResponsesDeps } from './deps.ts';
+import { placeOf } from './queue-place.ts';
 import { rowReads, streamOf } from './retrieve.ts';
 import { serveRequest } from './serve-request.ts';
 import { snapshotOf } from './snapshot.ts';
@@ -19,9 +20,13 @@ export type IdempotencyKey = {
 export const KEY_RETENTION_MS = 24 * 3_600_000;
 
 /** What a create is answered with. */
-export type Answer =
+export type Answer = (
   | { kind: 'response'; id: string; response: Snapshot }
-  | { kind: 'stream'; id: string; events: AsyncIterable<readonly ResponseEvent[]>; obfuscate: boolean };
+  | { kind: 'stream'; id: string; events: AsyncIterable<readonly ResponseEvent[]>; obfuscate: boolean }
+) & {
+  /** Of what waits in the queue: as `QueuePlace` has it. */
+  position?: number | undefined;
+};
 
 /**
  * The answer of the response that this key has made: its state now, or its stream from the first event. It makes nothing
@@ -40,11 +45,13 @@ export async function replay(
   if (found.bodyHash !== bodyHash) throw apiError('idempotency_key_reused');
   const { id } = found.response;
   const dropped = droppedFrom(deps, body);
+  const { position } = await placeOf(deps, found.response);
   if (body.stream !== true) {
-    return { kind: 'response', id, response: await snapshotOf(deps, found.response), dropped };
+    return { kind: 'response', id, position, response: await snapshotOf(deps, found.response), dropped };
   }
   const events = streamOf(deps, found.response, -1, signal, 'replay_expired');
-  return { kind: 'stream', id, events, obfuscate: body.stream_options?.include_obfuscation ?? false, dropped };
+  const obfuscate = body.stream_options?.include_obfuscation ?? false;
+  return { kind: 'stream', id, position, events, obfuscate, dropped };
 }
 
 /** What a lenient model had left out of this request it would leave out again. */

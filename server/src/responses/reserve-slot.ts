@@ -6,9 +6,14 @@ import type { ResponsesDeps } from './deps.ts';
 export const QUEUE_RETRY_SECONDS = 5;
 
 /** A slot for what runs in the foreground, or a 429 after `limits.foreground_wait`. */
-export async function reserveSlot(deps: Pick<ResponsesDeps, 'runs' | 'settings'>, signal: AbortSignal): Promise<Slot> {
+export async function reserveSlot(
+  deps: Pick<ResponsesDeps, 'runs' | 'settings' | 'projects'>,
+  projectId: string,
+  signal: AbortSignal,
+): Promise<Slot> {
   const { foregroundWaitMs, concurrency } = deps.settings;
-  const slot = await deps.runs.reserve(foregroundWaitMs, signal);
+  const weight = (await deps.projects.find(projectId))?.weight ?? 1;
+  const slot = await deps.runs.reserve(foregroundWaitMs, signal, { projectId, weight });
   if (slot !== undefined) return slot;
   if (deps.runs.stopping) throw apiError('shutting_down');
   throw apiError('no_free_slot', { concurrency, retryAfter: QUEUE_RETRY_SECONDS });

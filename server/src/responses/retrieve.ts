@@ -2,6 +2,8 @@ import { apiError } from '../domain/errors.ts';
 import type { StoredResponse } from '../domain/ports.ts';
 import type { ResponseEvent } from '../protocol/events.ts';
 import type { ResponsesDeps } from './deps.ts';
+import { placeOf } from './queue-place.ts';
+import type { QueuePlace } from './queue-place.ts';
 import { runningSnapshot, snapshotOf } from './snapshot.ts';
 import type { Snapshot } from './snapshot.ts';
 import { tail } from './tail.ts';
@@ -12,11 +14,17 @@ import { Turns } from './turns.ts';
 /** A row comes with its snapshot, up to some MB: a thousand readers at once must not hold a thousand of them. */
 export const rowReads = new Turns(16);
 
-export async function retrieveResponse(deps: ResponsesDeps, projectId: string, id: string): Promise<Snapshot> {
+export type Retrieved = { snapshot: Snapshot; place: QueuePlace };
+
+export async function retrieveResponse(deps: ResponsesDeps, projectId: string, id: string): Promise<Retrieved> {
   // A poll of what runs here is answered from memory, so that it does not queue behind commits.
   const running = deps.runs.committed(projectId, id);
-  if (running !== undefined && !running.ended) return runningSnapshot(deps.clock, running);
-  return snapshotOf(deps, await findResponse(deps, projectId, id));
+  if (running !== undefined && !running.ended) {
+    return { snapshot: runningSnapshot(deps.clock, running), place: { waitedMs: deps.runs.waitedMs(id) } };
+  }
+  const row = await findResponse(deps, projectId, id);
+  const place = await placeOf(deps, row);
+  return { snapshot: await snapshotOf(deps, row), place };
 }
 
 /**

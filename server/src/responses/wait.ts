@@ -2,8 +2,8 @@ import { apiError } from '../domain/errors.ts';
 import type { Hint } from '../domain/ports.ts';
 import type { ResponsesDeps } from './deps.ts';
 import { retrieveResponse } from './retrieve.ts';
+import type { Retrieved } from './retrieve.ts';
 import { isFinal } from './snapshot.ts';
-import type { Snapshot } from './snapshot.ts';
 import { isTerminal } from './tail.ts';
 
 /**
@@ -27,7 +27,7 @@ export async function waitForResponse(
   id: string,
   ms: number,
   signal: AbortSignal,
-): Promise<Snapshot> {
+): Promise<Retrieved> {
   const over = new AbortController();
   const timer = deps.clock.timer(ms, () => {
     over.abort();
@@ -36,8 +36,8 @@ export async function waitForResponse(
   const subscription = deps.hints.subscribe(id, RECHECK_MS, AbortSignal.any([signal, over.signal]), 'end');
   try {
     for (;;) {
-      const snapshot = await retrieveResponse(deps, projectId, id);
-      if (isFinal(snapshot) || over.signal.aborted) return snapshot;
+      const retrieved = await retrieveResponse(deps, projectId, id);
+      if (isFinal(retrieved.snapshot) || over.signal.aborted) return retrieved;
       const end = await nextEnd(() => subscription.next(), over.signal);
       if (end === 'deleted') throw apiError('response_not_found', { id });
     }

@@ -42,6 +42,8 @@ export type BackgroundSpec = {
   /** State and place of the log so far. */
   begun: Fold;
   tail: Tail;
+  /** How long it waited for its first slot, ms. */
+  waitedMs: number;
   /** How a response goes on that another process began. */
   resumption?: Resumption;
 };
@@ -50,6 +52,7 @@ export class Background {
   readonly log: StoredLog;
   /** Resolves when nothing of it runs here any more: it ended, was fenced or aborted. */
   readonly finished: Promise<void>;
+  readonly waitedMs: number;
   readonly #deps: BackgroundDeps;
   readonly #abort = new AbortController();
   readonly #finished = Promise.withResolvers<void>();
@@ -58,6 +61,7 @@ export class Background {
   constructor(deps: BackgroundDeps, spec: BackgroundSpec) {
     this.#deps = deps;
     this.#slot = spec.slot;
+    this.waitedMs = spec.waitedMs;
     this.finished = this.#finished.promise;
     this.log = new StoredLog(
       spec,

@@ -16,6 +16,8 @@ export type Owner = {
   finishCancel(orphan: OwnedResponse): Promise<void>;
   /** Ends it with what `end` makes the assembler say. */
   close(orphan: OwnedResponse, end: (assembler: Assembler) => void): Promise<void>;
+  /** Ends it since it has waited too long in the queue. */
+  giveUp(orphan: OwnedResponse): Promise<void>;
   /** Goes on with it when there is a slot. */
   resume(orphan: OwnedResponse, resumption: Resumption): void;
   /** Keeps it without doing anything. */
@@ -104,6 +106,12 @@ async function recover(deps: Deps, owner: Owner, orphan: OwnedResponse): Promise
   if (damage !== undefined || !log.started || log.ended || orphan.lost === 'request') {
     deps.metrics.recovered('damaged');
     await end(orphan.lost === 'request' ? REQUEST_LOST : damagedFrom(log.nextSequence));
+    return;
+  }
+  // Nobody owns what is queued, but who cancels it and who ends it for its age.
+  if (log.response.status === 'queued' && orphan.cancelRequestedAt === null) {
+    deps.metrics.recovered('fail');
+    await owner.giveUp(orphan);
     return;
   }
   const chosen = choosePolicy(orphan, log, deps.models.provider(orphan.provider), owner.crash);

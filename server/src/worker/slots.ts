@@ -1,10 +1,23 @@
 import type { Clock, Slot } from '../domain/ports.ts';
 
-/** How many responses run at once (`worker.concurrency`). A freed slot goes to who waits for one, then to `onFree`. */
+/**
+ * How many responses run at once (`worker.concurrency`). A freed slot goes to who waits for one here, then to `onFree`.
+ * Projects that wait have their turns by weight, as in the queue (`Store.claim`); inside a project the first comes first.
+ */
+
+/** Whose turn it is to get a slot. */
+export type Share = { projectId: string; weight: number };
+
+type Waiting = { share: Share; give: (slot: Slot) => void };
+
 export class Slots {
   readonly #clock: Clock;
   readonly #onFree: () => void;
-  readonly #waiting = new Set<(slot: Slot) => void>();
+  readonly #waiting = new Set<Waiting>();
+  /** Where the turns of projects have come to; who is not in it, or behind `#turn`, is at `#turn`. */
+  readonly #passes = new Map<string, number>();
+  /** The pass of the last turn. */
+  #turn = 0;
   #free: number;
 
   constructor(concurrency: number, clock: Clock, onFree: () => void) {
@@ -24,7 +37,7 @@ export class Slots {
   }
 
   /** Undefined after `ms`. Rejects when `signal` aborts. */
-  take(ms: number, signal: AbortSignal): Promise<Slot | undefined> {
+  take(ms: number, signal: AbortSignal, share: Share): Promise<Slot | undefined> {
     signal.throwIfAborted();
     const slot = this.tryTake();
     if (slot !== undefined) return Promise.resolve(slot);
@@ -32,11 +45,15 @@ export class Slots {
       const finish = (): void => {
         timer.cancel();
         signal.removeEventListener('abort', abort);
-        this.#waiting.delete(give);
+        this.#waiting.delete(waiting);
+        if (this.#waiting.size === 0) this.#passes.clear();
       };
-      const give = (given: Slot): void => {
-        finish();
-        resolve(given);
+      const waiting: Waiting = {
+        share,
+        give: (given) => {
+          finish();
+          resolve(given);
+        },
       };
       const abort = (): void => {
         finish();
@@ -47,7 +64,7 @@ export class Slots {
         resolve(undefined);
       });
       signal.addEventListener('abort', abort, { once: true });
-      this.#waiting.add(give);
+      this.#waiting.add(waiting);
     });
   }
 
@@ -57,14 +74,28 @@ export class Slots {
       release: () => {
         if (released) return;
         released = true;
-        const [first] = this.#waiting;
-        if (first !== undefined) {
-          first(this.#makeSlot());
+        const next = this.#next();
+        if (next !== undefined) {
+          next.give(this.#makeSlot());
           return;
         }
         this.#free += 1;
         this.#onFree();
       },
     };
+  }
+
+  /** Of projects whose turns have come equally far, the one that waits longest. */
+  #next(): Waiting | undefined {
+    let next: Waiting | undefined;
+    let least = Infinity;
+    for (const waiting of this.#waiting) {
+      const pass = Math.max(this.#passes.get(waiting.share.projectId) ?? 0, this.#turn);
+      if (pass < least) [next, least] = [waiting, pass];
+    }
+    if (next === undefined) return undefined;
+    this.#turn = least;
+    this.#passes.set(next.share.projectId, least + 1 / next.share.weight);
+    return next;
   }
 }

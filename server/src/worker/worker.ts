@@ -34,7 +34,9 @@ import { closeLog } from './close-log.ts';
 import { Foreground } from './foreground.ts';
 import { handBackOwned, handBackStrays, recoverOrphans } from './recover.ts';
 import type { Owner } from './recover.ts';
+import { endOverdue, overdueMessage } from './overdue.ts';
 import { Slots } from './slots.ts';
+import type { Share } from './slots.ts';
 import { waitMs } from '../domain/wait.ts';
 
 /**
@@ -51,6 +53,8 @@ export type WorkerSettings = {
   zdrRetentionMs: number;
   /** How long running responses may go on when the server stops, ms. */
   drainMs: number;
+  /** How long one may wait in the queue, ms; null: as long as it takes. */
+  maxWaitMs: number | null;
 };
 
 export type WorkerDeps = {
@@ -87,6 +91,12 @@ export class Worker implements Runs {
   readonly #owner: Owner;
   /** Something may be queued: then nobody overtakes it. */
   #queued = true;
+  /** Projects that have some waiting, and run as many as they may: the end of one of theirs lets another start. */
+  #held: ReadonlySet<string> = new Set();
+  /** Projects of which one has ended since the claim that is under way began. */
+  readonly #endedMeanwhile = new Set<string>();
+  /** Those that waited too long are being ended. */
+  #endingOverdue = false;
   /** The claim that is under way; never rejects. */
   #claiming: Promise<void> | undefined;
   /** Nothing is claimed meanwhile: what was claimed a moment ago would look like nobody's. */
@@ -105,6 +115,10 @@ export class Worker implements Runs {
       crash: settings.crash,
       finishCancel: (orphan) => this.finishCancel(orphan, 'cancel'),
       close: (orphan, end) => this.#close(orphan, end),
+      giveUp: (orphan) =>
+        this.#close(orphan, (assembler) => {
+          assembler.fail('rate_limit_exceeded', overdueMessage(deps.clock.now() - orphan.createdAt));
+        }),
       resume: (orphan, resumption) => {
         this.#tended.add(orphan.no);
         this.#track(
@@ -129,11 +143,11 @@ export class Worker implements Runs {
     return this.#queued || this.#stop.signal.aborted ? undefined : this.#slots.tryTake();
   }
 
-  async reserve(ms: number, signal: AbortSignal): Promise<Slot | undefined> {
+  async reserve(ms: number, signal: AbortSignal, share: Share): Promise<Slot | undefined> {
     const stop = this.#stop.signal;
     if (stop.aborted) return undefined;
     try {
-      return await this.#slots.take(ms, AbortSignal.any([signal, stop]));
+      return await this.#slots.take(ms, AbortSignal.any([signal, stop]), share);
     } catch (error) {
       if (stop.aborted && !signal.aborted) return undefined;
       throw error;
@@ -142,7 +156,7 @@ export class Worker implements Runs {
 
   start(spec: RunSpec, slot: Slot, begun: Fold, created: Promise<number>, begin: 'now' | 'created'): void {
     const tail = { n: 0, nextSequence: begun.nextSequence, epoch: 0 };
-    const register = (): Background => this.#register({ ...spec, slot, begun, tail });
+    const register = (): Background => this.#register({ ...spec, slot, begun, tail, waitedMs: 0 });
     const early = begin === 'now' ? register() : undefined;
     if (early === undefined) this.#starting.add(spec.id);
     created.then(
@@ -179,6 +193,10 @@ export class Worker implements Runs {
     return log?.no === undefined || log.projectId !== projectId ? undefined : log.committed;
   }
 
+  waitedMs(id: string): number | undefined {
+    return this.#runs.get(id)?.waitedMs;
+  }
+
   finishCancel(owned: OwnedResponse, purpose: CancelPurpose): Promise<void> {
     const closed = this.#close(
       owned,
@@ -206,9 +224,14 @@ export class Worker implements Runs {
     this.#claimQueued();
   }
 
-  /** Tries again what failed. It asks for nothing when nothing is known to wait, since a claim holds slots. */
+  /**
+   * Tries again what failed, and ends what has waited too long. It asks for nothing when nothing is known to wait, since
+   * a claim holds slots; a project that is known to may have been given more room.
+   */
   tick(): void {
+    if (this.#held.size > 0) this.#queued = true;
     this.#claimQueued();
+    this.#endOverdue();
   }
 
   /** Somebody reads this response now: what lingers is due. */
@@ -289,6 +312,7 @@ export class Worker implements Runs {
     this.#runs.set(spec.id, run);
     void run.finished.then(() => {
       if (this.#runs.get(spec.id) === run) this.#runs.delete(spec.id);
+      this.#madeRoom(spec.projectId);
     });
     return run;
   }
@@ -305,6 +329,24 @@ export class Worker implements Runs {
       })
       .finally(() => this.#tasks.delete(settled));
     this.#tasks.add(settled);
+  }
+
+  /** A project runs one less: another of it may have its turn. */
+  #madeRoom(projectId: string): void {
+    if (this.#claiming !== undefined) this.#endedMeanwhile.add(projectId);
+    if (!this.#held.has(projectId)) return;
+    this.#queued = true;
+    this.#claimQueued();
+  }
+
+  #endOverdue(): void {
+    const { maxWaitMs } = this.#settings;
+    if (maxWaitMs === null || this.#endingOverdue) return;
+    this.#endingOverdue = true;
+    const ended = endOverdue(this.#deps, this.#owner, maxWaitMs, this.#stop.signal).finally(() => {
+      this.#endingOverdue = false;
+    });
+    this.#track(ended, '');
   }
 
   /** Claims while there is something to claim and a slot for it. After a failure the next tick tries again. */
@@ -333,11 +375,15 @@ export class Worker implements Runs {
     }
     const wanted = slots.length;
     this.#queued = false;
+    this.#endedMeanwhile.clear();
     try {
       const { store, clock } = this.#deps;
-      const claimed = await store.claim(this.workerId, wanted, encodeInProgress(), clock.now());
-      if (claimed.length === wanted) this.#queued = true;
-      for (const owned of claimed) {
+      const { maxWaitMs } = this.#settings;
+      const claimed = await store.claim(this.workerId, wanted, encodeInProgress(), clock.now(), maxWaitMs);
+      this.#held = new Set(claimed.held);
+      const missed = claimed.held.some((projectId) => this.#endedMeanwhile.has(projectId));
+      if (claimed.responses.length === wanted || missed) this.#queued = true;
+      for (const owned of claimed.responses) {
         const slot = slots.pop();
         if (slot !== undefined) await this.#runOwned(owned, slot);
       }
@@ -377,7 +423,8 @@ export class Worker implements Runs {
       }
       const { inputItems } = owned.request;
       const turn = turnOf(this.#deps.seal, owned);
-      const spec = { id, projectId, inputItems, turn, provider, slot, begun, tail };
+      const waitedMs = (owned.startedAt ?? owned.createdAt) - owned.createdAt;
+      const spec = { id, projectId, inputItems, turn, provider, slot, begun, tail, waitedMs };
       const run = this.#register({ ...spec, ...(resumption !== undefined && { resumption }) });
       run.created(owned.no);
       this.#deps.hints.announce(id, {});
@@ -393,7 +440,8 @@ export class Worker implements Runs {
   async #resume(orphan: OwnedResponse, resumption: Resumption): Promise<void> {
     try {
       let slot: Slot | undefined;
-      while (slot === undefined) slot = await this.#slots.take(60_000, this.#stop.signal);
+      const share = { projectId: orphan.projectId, weight: 1 };
+      while (slot === undefined) slot = await this.#slots.take(60_000, this.#stop.signal, share);
       await this.#runOwned(orphan, slot, resumption);
     } catch (error) {
       if (this.stopping) return;
@@ -410,6 +458,7 @@ export class Worker implements Runs {
       await closeLog({ ...this.#deps, ...this.#settings, signal: this.#stop.signal }, owned, end, told);
     } finally {
       this.#tended.delete(owned.no);
+      this.#madeRoom(owned.projectId);
     }
   }
 }

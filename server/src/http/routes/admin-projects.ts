@@ -48,7 +48,7 @@ export function adminProjectRoutes(app: FastifyInstance, { admin, responses }: A
   );
   app.get<ResponseRoute>('/admin/v1/projects/:id/responses/:response', async ({ params }, reply) => {
     await retrieveProject(deps, params.id);
-    const snapshot = await retrieveResponse(responses, params.id, params.response);
+    const { snapshot } = await retrieveResponse(responses, params.id, params.response);
     await recordShown(deps, params.id, params.response);
     return sendSnapshot(reply, snapshot);
   });

@@ -6,7 +6,7 @@ import { sendEventStream } from '../event-stream.ts';
 import { readIdempotencyKey } from '../idempotency-key.ts';
 import { nameDropped } from '../name-dropped.ts';
 import { parseObject } from '../parse-body.ts';
-import { clientSignal, logOf, sendSnapshot, stampDuration } from '../request.ts';
+import { clientSignal, logOf, sendSnapshot, stampDuration, tellPlace } from '../request.ts';
 
 /** `POST /v1/responses` */
 export function createResponseRoute(app: FastifyInstance, deps: AppDeps): void {
@@ -19,6 +19,7 @@ export function createResponseRoute(app: FastifyInstance, deps: AppDeps): void {
     request.responseId = created.id;
     if (created.replayed) reply.header('idempotent-replayed', 'true');
     nameDropped(reply, created.dropped);
+    tellPlace(reply, { position: created.position });
     if (created.kind === 'response') {
       return sendSnapshot(reply, created.response);
     }

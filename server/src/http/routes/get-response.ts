@@ -8,7 +8,7 @@ import type { AppDeps } from '../deps.ts';
 import { sendEventStream } from '../event-stream.ts';
 import { readQuery } from '../query.ts';
 import type { Query } from '../query.ts';
-import { clientSignal, logOf, sendSnapshot, stampDuration } from '../request.ts';
+import { clientSignal, logOf, sendSnapshot, stampDuration, tellPlace } from '../request.ts';
 
 type Route = { Params: { id: string }; Querystring: Query };
 
@@ -30,11 +30,14 @@ export function getResponseRoutes(app: FastifyInstance, deps: AppDeps): void {
       throw apiError('unsupported_parameter', { param: 'wait', reason: 'cannot be used with a stream' });
     }
     if (stream !== true && wait === undefined) {
-      return sendSnapshot(reply, await retrieveResponse(deps.responses, projectId, id));
+      const { snapshot, place } = await retrieveResponse(deps.responses, projectId, id);
+      tellPlace(reply, place);
+      return sendSnapshot(reply, snapshot);
     }
     const signal = clientSignal(reply);
     if (wait !== undefined) {
-      const snapshot = await waitForResponse(deps.responses, projectId, id, wait * 1_000, signal);
+      const { snapshot, place } = await waitForResponse(deps.responses, projectId, id, wait * 1_000, signal);
+      tellPlace(reply, place);
       return sendSnapshot(reply, snapshot, POLL_AFTER_WAIT_MS);
     }
     const events = await resumeResponse(deps.responses, projectId, id, after, signal);

@@ -25,8 +25,9 @@ import { listInput } from './list-input.ts';
 import { listResponses } from './list-responses.ts';
 import { measure } from './measure.ts';
 import { openDatabase } from './open.ts';
-import { claim, fenceForCancel, handBack, listOrphans, listOwned, takeOver } from './ownership.ts';
+import { claim, fenceForCancel, handBack, listOrphans, listOwned, takeOver, takeOverdue } from './ownership.ts';
 import { createProject, deleteProject, findProject, listProjects, updateProject } from './projects.ts';
+import { queuePosition } from './queue.ts';
 import { create, createEnded, find } from './responses.ts';
 import {
   createEndpoint,
@@ -53,6 +54,7 @@ const WRITES = {
   create,
   createEnded,
   claim,
+  takeOverdue,
   append,
   fenceForCancel,
   takeOver,
@@ -86,6 +88,7 @@ const WRITES = {
 const READS = {
   find,
   findByKey,
+  queuePosition,
   read,
   listOrphans,
   listOwned,

@@ -99,6 +99,13 @@ export function* inspectProjects(db: ReadOnlyDatabase, schema: number): Generato
     db.one(`select count(*) as count from api_key
       where not exists (select 1 from project where project.id = project_id and deleted_at is null)`)?.['count'],
   );
+  const stuck = Number(
+    db.one(`select count(*) as count from response
+      where status in ('queued', 'in_progress') and not exists (select 1 from project where project.id = project_id)`)?.[
+      'count'
+    ],
+  );
+  if (stuck > 0) yield { problem: `${stuck} unfinished responses belong to no project, and will not run` };
   if (keys > 0) yield { problem: `${keys} API keys belong to no project that is there` };
 }
 

@@ -4,6 +4,7 @@ import { isEnded } from '../../domain/status.ts';
 import { recordAudit } from './audit.ts';
 import { insertChunk } from './chunks.ts';
 import type { Database, Row } from './database.ts';
+import { WAITING, takeTurns } from './queue.ts';
 import { RESPONSE_COLUMNS, decodeHistory, decodeRequest, tailOf, toResponse } from './rows.ts';
 
 /**
@@ -11,29 +12,49 @@ import { RESPONSE_COLUMNS, decodeHistory, decodeRequest, tailOf, toResponse } fr
  * fence in the same transaction, so that what the former owner still sends is refused (design.md §6-§8).
  */
 
-export function claim(db: Database, workerId: string, limit: number, body: Uint8Array, now: number): OwnedResponse[] {
+export function claim(
+  db: Database,
+  workerId: string,
+  limit: number,
+  body: Uint8Array,
+  now: number,
+  maxWaitMs: number | null = null,
+): Awaited<ReturnType<Store['claim']>> {
+  const responses: OwnedResponse[] = [];
+  const held = takeTurns(db, limit, maxWaitMs === null ? -1 : now - maxWaitMs, (no) => {
+    responses.push(start(db, no, workerId, body, now));
+  });
+  return { responses, held };
+}
+
+function start(db: Database, no: number, workerId: string, body: Uint8Array, now: number): OwnedResponse {
+  const tail = tailFor(db, no);
+  insertChunk(db, no, {
+    n: tail.n + 1,
+    firstSequence: tail.nextSequence,
+    count: 1,
+    epoch: tail.epoch,
+    closed: false,
+    body,
+  });
+  db.run(
+    "update response set status = 'in_progress', worker_id = ?, started_at = ?, attempt = attempt + 1 where no = ?",
+    workerId,
+    now,
+    no,
+  );
+  return owned(db, no);
+}
+
+export function takeOverdue(db: Database, workerId: string, createdUntil: number, limit: number): OwnedResponse[] {
   const rows = db.all(
-    `select no from response where status = 'queued' and worker_id is null and cancel_requested_at is null
-      order by no limit ?`,
+    `select no from response where ${WAITING} and created_at <= ? order by created_at limit ?`,
+    createdUntil,
     limit,
   );
   return rows.map((row) => {
     const no = Number(row['no']);
-    const tail = tailFor(db, no);
-    insertChunk(db, no, {
-      n: tail.n + 1,
-      firstSequence: tail.nextSequence,
-      count: 1,
-      epoch: tail.epoch,
-      closed: false,
-      body,
-    });
-    db.run(
-      "update response set status = 'in_progress', worker_id = ?, started_at = ?, attempt = attempt + 1 where no = ?",
-      workerId,
-      now,
-      no,
-    );
+    fence(db, no, workerId);
     return owned(db, no);
   });
 }

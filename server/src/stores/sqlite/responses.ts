@@ -8,18 +8,21 @@ import { isHeld, newestItem } from './history.ts';
 import { findByKey, insertKey } from './idempotency.ts';
 import { indexItems } from './items.ts';
 import { isDeletedProject } from './projects.ts';
+import { lastPosition, mustWait } from './queue.ts';
 import { RESPONSE_COLUMNS, VISIBLE, encodeHistory, encodeRequest, toResponse } from './rows.ts';
 
 /** The response row: made once, found by project and id. */
 
 export function create(db: Database, response: NewResponse, queueMax: number): Awaited<ReturnType<Store['create']>> {
-  const { idempotency, projectId } = response;
+  const { idempotency, projectId, priority = 0 } = response;
   if (isDeletedProject(db, projectId)) return { outcome: 'project_absent' };
   if (idempotency !== undefined && findByKey(db, projectId, idempotency.key, response.createdAt) !== undefined) {
     return { outcome: 'key_taken' };
   }
   const owned = response.workerId !== null;
-  if (!owned && queueIsFull(db, queueMax)) return { outcome: 'queue_full' };
+  if (owned && mustWait(db, projectId)) return { outcome: 'must_wait' };
+  const position = owned ? undefined : lastPosition(db, projectId, priority, queueMax);
+  if (position === 'full') return { outcome: 'queue_full' };
   if (response.conversation !== null) {
     if (!exists(db, response.conversation)) return { outcome: 'conversation_absent' };
     if (hasMoved(db, response.conversation)) return { outcome: 'conversation_locked' };
@@ -30,10 +33,10 @@ export function create(db: Database, response: NewResponse, queueMax: number): A
   const no = db.insert(
     `insert into response (id, project_id, status, worker_id, attempt, model, provider, background, stream, request,
        created_at, started_at, expires_at, previous_response_id, conversation_no, conversation_up_to, history, zdr_slot,
-       log_state)
-     values (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`,
+       priority, log_state)
+     values (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`,
     response.id,
-    response.projectId,
+    projectId,
     owned ? 'in_progress' : 'queued',
     response.workerId,
     owned ? 1 : 0,
@@ -49,13 +52,14 @@ export function create(db: Database, response: NewResponse, queueMax: number): A
     response.conversation?.upTo ?? null,
     slot === undefined || history === null ? history : sealWith(slot.key, 'history', history),
     slot?.name ?? null,
+    priority,
   );
   if (slot !== undefined) db.bodies.bind(no, slot);
   insertChunk(db, no, response.chunk);
   // Ids that clients choose are content.
   if (slot === undefined) indexItems(db, no, idsOf(response), 'input');
   if (idempotency !== undefined) insertKey(db, no, projectId, idempotency);
-  return { outcome: 'created', no };
+  return { outcome: 'created', no, ...(position !== undefined && { position }) };
 }
 
 function exists(db: Database, { no }: ConversationPlace): boolean {
@@ -69,16 +73,6 @@ function hasMoved(db: Database, { no, upTo }: ConversationPlace): boolean {
 
 function idsOf({ request }: Pick<NewResponse, 'request'>): string[] {
   return request.inputItems.map(({ id }) => id);
-}
-
-/** Counted from the partial index, at most `queueMax` entries of it. */
-function queueIsFull(db: Database, queueMax: number): boolean {
-  const row = db.one(
-    `select count(*) as waiting from
-       (select 1 from response where status = 'queued' and worker_id is null limit ?)`,
-    queueMax,
-  );
-  return Number(row?.['waiting']) >= queueMax;
 }
 
 export function createEnded(

@@ -12,7 +12,7 @@ export const VISIBLE_IN_RESPONSE = "deleted_at is null and (expires_at > ? or st
 export const VISIBLE = `id = ? and project_id = ? and ${VISIBLE_IN_RESPONSE}`;
 
 export const RESPONSE_COLUMNS = `no, id, project_id, status, worker_id, epoch, attempt, model, provider, background, stream,
-  snapshot, created_at, expires_at, log_expires_at, cancel_requested_at`;
+  snapshot, created_at, started_at, expires_at, log_expires_at, cancel_requested_at`;
 
 export function toResponse(db: Database, row: Row): StoredResponse {
   const no = Number(row['no']);
@@ -30,6 +30,7 @@ export function toResponse(db: Database, row: Row): StoredResponse {
     stream: row['stream'] === 1,
     snapshot: row['snapshot'] instanceof Uint8Array ? db.bodies.open(no, 'snapshot', row['snapshot']) : null,
     createdAt: Number(row['created_at']),
+    startedAt: numberOrNull(row['started_at']),
     expiresAt: Number(row['expires_at']),
     logExpiresAt: numberOrNull(row['log_expires_at']),
     cancelRequestedAt: numberOrNull(row['cancel_requested_at']),

@@ -204,6 +204,18 @@ const MIGRATIONS = [
   create unique index idempotency_key on idempotency (project_id, key);
   create index idempotency_expiring on idempotency (expires_at);
   `,
+  // The queue, by project: what waits for a slot is found by its turn and by its age. With all that a count asks for in
+  // the index, it reads no rows.
+  `
+  drop index response_queued;
+  create index response_waiting
+      on response (project_id, priority desc, no, created_at, status, worker_id, cancel_requested_at)
+    where status = 'queued' and worker_id is null and cancel_requested_at is null;
+  create index response_waiting_since on response (created_at)
+    where status = 'queued' and worker_id is null and cancel_requested_at is null;
+  create table queue (pass real not null) strict;  -- of the last turn
+  insert into queue (pass) values (0);
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

@@ -84,6 +84,8 @@ export class SqliteStore implements Store {
   find: Store['find'] = (...args) => this.#call('find', args);
   findByKey: Store['findByKey'] = (...args) => this.#call('findByKey', args);
   claim: Store['claim'] = (...args) => this.#call('claim', args);
+  queuePosition: Store['queuePosition'] = (...args) => this.#call('queuePosition', args);
+  takeOverdue: Store['takeOverdue'] = (...args) => this.#call('takeOverdue', args);
   append: Store['append'] = (appends: readonly Append[]) => this.#call('append', [packAppends(appends)]);
   read: Store['read'] = (...args) => this.#call('read', args);
   fenceForCancel: Store['fenceForCancel'] = (...args) => this.#call('fenceForCancel', args);
