@@ -2,7 +2,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { CONNECTIONS, duration, orNone, size, timer } from './config-units.ts';
+import { ALLOWANCE, CONNECTIONS, duration, orNone, price, size, timer } from './config-units.ts';
+import type { Limits, Price } from './domain/limits.ts';
 import type { Compat, RunLimits } from './domain/ports.ts';
 import { RETENTION_MODES } from './domain/retention.ts';
 import type { RetentionMode } from './domain/retention.ts';
@@ -41,7 +42,10 @@ const modelSchema = z.union([
     provider: z.string(),
     model: z.string().optional(),
     compat: z.enum(COMPAT).optional(),
-    limits: z.strictObject({ output_bytes: size.optional(), run_time: orNone(timer).optional() }).optional(),
+    limits: z
+      .strictObject({ output_bytes: size.optional(), run_time: orNone(timer).optional(), ...ALLOWANCE })
+      .optional(),
+    price: price.optional(),
   }),
 ]);
 
@@ -109,6 +113,9 @@ export type ModelConfig = {
   compat?: Compat;
   /** Over those of `limits`. */
   limits?: Partial<RunLimits>;
+  /** What all who ask it may use together. */
+  allowance?: Limits;
+  price?: Price;
 };
 
 export type Config = Omit<z.infer<typeof fileSchema>, 'models'> & {
@@ -277,12 +284,13 @@ export function adminKeyOf(env: Environment): string | undefined {
 
 function toModel(target: z.infer<typeof modelSchema>, providers: Record<string, ProviderConfig>): ModelConfig {
   if (typeof target !== 'string') {
-    const { provider, model, compat, limits } = target;
+    const { provider, model, compat, limits, price } = target;
     return {
       provider,
       ...(model !== undefined && { model }),
       ...(compat !== undefined && { compat }),
-      ...(limits !== undefined && { limits: limitsOf(limits) }),
+      ...(limits !== undefined && splitLimits(limits)),
+      ...(price !== undefined && { price }),
     };
   }
   if (target in providers) return { provider: target };
@@ -290,10 +298,14 @@ function toModel(target: z.infer<typeof modelSchema>, providers: Record<string, 
   return slash < 0 ? { provider: target } : { provider: target.slice(0, slash), model: target.slice(slash + 1) };
 }
 
-function limitsOf({ output_bytes, run_time }: ModelLimits): Partial<RunLimits> {
+/** What one run may take, and what all of them may. */
+function splitLimits({ output_bytes, run_time, ...allowance }: ModelLimits): Pick<ModelConfig, 'limits' | 'allowance'> {
   return {
-    ...(output_bytes !== undefined && { outputBytes: output_bytes }),
-    ...(run_time !== undefined && { runTimeMs: run_time }),
+    limits: {
+      ...(output_bytes !== undefined && { outputBytes: output_bytes }),
+      ...(run_time !== undefined && { runTimeMs: run_time }),
+    },
+    allowance,
   };
 }
 

@@ -6,10 +6,12 @@ import type { Response } from '../protocol/response.ts';
 import type { Fold } from './fold.ts';
 import type { Chunk, ChunkPage } from './chunk.ts';
 import type { ProjectStore } from './project-store.ts';
+import type { Limits, TokenCounts, UnfinishedBound } from './limits.ts';
 import type { ConversationPlace, Item, StateStore } from './state-store.ts';
 import type { EndStatus } from './status.ts';
 import type { Unserved } from './unserved.ts';
 import type { UpstreamEvent } from './upstream-event.ts';
+import type { UsageStore } from './usage-store.ts';
 import type { WebhookStore } from './webhook-store.ts';
 
 /** Wall time and timers, so that tests own them. */
@@ -107,6 +109,10 @@ export type ModelBinding = {
   compat: Compat;
   /** Where the model differs from what holds for all. */
   limits: Partial<RunLimits>;
+  /** The name that the configuration has for it: `*` stands for many. */
+  entry: string;
+  /** What all who ask it may use together. */
+  allowance: Limits;
 };
 
 /** What one run may take: bytes of output, and ms from its start over all its tries, null for as long as it likes. */
@@ -157,6 +163,12 @@ export type NewResponse = {
   /** The worker that has a slot for it, or null: then it waits in the queue. */
   workerId: string | null;
   chunk: Chunk;
+  /** The key it was asked for with, if that is a project's. */
+  keyId?: string | null;
+  /** Under which entry of the configuration its usage counts; its model when it is left out. */
+  modelEntry?: string;
+  /** Not more than that, itself included. */
+  bounds?: readonly UnfinishedBound[];
 };
 
 /** A row as the verbs see it. `request` is read apart, since polls don't need it. */
@@ -206,6 +218,8 @@ export type End = {
   outputIds: string[];
   /** What is added to its conversation: input and output, or nothing when it failed or was cancelled. */
   turn: Item[];
+  /** Nothing when it is left out. It counts for the day of `doneAt`. */
+  usage?: TokenCounts;
   /** Of the event that webhooks tell; null when its end is nobody's business, as it is to be deleted. */
   eventId: string | null;
 };
@@ -226,11 +240,12 @@ export type SweepResult = { expired: number; logs: number; purged: number };
  * Record, queue and log in one (design.md §5-§9). Every verb is one transaction and is acknowledged when it is
  * durable; a verb that throws `StoreUnavailable` may or may not have happened. An append is a compare-and-swap on `n`.
  */
-export interface Store extends StateStore, WebhookStore, ProjectStore {
+export interface Store extends StateStore, WebhookStore, ProjectStore, UsageStore {
   /**
    * The row and chunk 0, both or neither; any other outcome leaves nothing. `queueMax` counts only for an unowned row.
    * `conversation_locked`: an unfinished response holds it, or it is not as it was read any more.
-   * `conversation_absent`: it was deleted since. `project_absent`: its project was.
+   * `conversation_absent`: it was deleted since. `project_absent`: its project was. `too_many_unfinished`: a bound has
+   * been reached.
    */
   create(
     response: NewResponse,
@@ -238,6 +253,7 @@ export interface Store extends StateStore, WebhookStore, ProjectStore {
   ): Promise<
     | { outcome: 'created'; no: number }
     | { outcome: 'queue_full' | 'conversation_locked' | 'conversation_absent' | 'project_absent' }
+    | { outcome: 'too_many_unfinished'; bound: UnfinishedBound }
   >;
   /**
    * A foreground response, which has no log: row, input and snapshot, once it has ended. Of a deleted project nothing

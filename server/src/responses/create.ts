@@ -4,6 +4,8 @@ import { endedState } from '../domain/ended-state.ts';
 import { apiError } from '../domain/errors.ts';
 import { Fold } from '../domain/fold.ts';
 import type { ModelBinding, NewResponse, RunSpec, StoredRequest } from '../domain/ports.ts';
+import { describeScope, usedBy } from '../domain/limits.ts';
+import type { Caller, UnfinishedBound } from '../domain/limits.ts';
 import type { CreateResponseBody } from '../protocol/create-response.ts';
 import type { InputItem } from '../protocol/items.ts';
 import type { ResponseEvent } from '../protocol/events.ts';
@@ -18,6 +20,8 @@ import { QUEUE_RETRY_SECONDS, reserveSlot } from './reserve-slot.ts';
 import { retentionOf } from './retention-of.ts';
 import { serveRequest } from './serve-request.ts';
 import { tail } from './tail.ts';
+import { countUnstored, settleIfBroken } from './account.ts';
+import { mostTokens } from './countable.ts';
 
 /**
  * `POST /v1/responses`. A background response is acknowledged when its row and first chunk are durable; its upstream
@@ -40,11 +44,12 @@ const ACCEPT_MS = 5_000;
  */
 export async function createResponse(
   deps: ResponsesDeps,
-  projectId: string,
+  caller: Caller,
   raw: object,
   body: CreateResponseBody,
   signal: AbortSignal,
 ): Promise<Created> {
+  const { projectId } = caller;
   if (deps.runs.stopping) throw apiError('shutting_down');
   const retention = await retentionOf(deps, projectId);
   checkRequest(raw, body, { strict: deps.settings.strict, retention }, deps.log);
@@ -69,10 +74,19 @@ export async function createResponse(
   };
   // Before an upstream is asked for what could not be kept.
   if ((response.background || response.store) && !deps.store.accepts()) throw apiError('store_unavailable');
-  const spec = specOf(projectId, response, binding, request, [...turn.before, ...turn.input]);
-  const made = { deps, body: served, spec, request, history, createdAt, zeroRetention };
-  const answer = await (response.background ? createInBackground(made, signal) : createInForeground(made, signal));
-  return { ...answer, dropped };
+  const items = [...turn.before, ...turn.input];
+  const spec = specOf(projectId, response, binding, request, items);
+  // What answers with a response that is there already has returned before: it is not counted.
+  const admitted = deps.limiter.admit({ id, caller, model: binding, tokens: () => mostTokens(served, items) });
+  const bounds = admitted instanceof Promise ? await admitted : admitted;
+  const made = { deps, body: served, spec, request, history, createdAt, zeroRetention, caller, binding, bounds };
+  try {
+    const answer = await (response.background ? createInBackground(made, signal) : createInForeground(made, signal));
+    return { ...answer, dropped };
+  } catch (error) {
+    deps.limiter.withdraw(id);
+    throw error;
+  }
 }
 
 type Made = {
@@ -83,6 +97,9 @@ type Made = {
   history: History;
   createdAt: number;
   zeroRetention: boolean;
+  caller: Caller;
+  binding: ModelBinding;
+  bounds: readonly UnfinishedBound[];
 };
 
 function specOf(
@@ -117,14 +134,14 @@ async function createInBackground(made: Made, signal: AbortSignal): Promise<Answ
   assembler.begin(spec.response, slot !== undefined);
   const events = assembler.take();
   const committed = Promise.withResolvers<number>();
-  if (slot !== undefined && made.history.conversation === null) {
+  if (slot !== undefined && made.history.conversation === null && made.bounds.length === 0) {
     deps.runs.start(spec, slot, begun, committed.promise, 'now');
     // The upstream first: what is done before its request has left is lost to the first token (docs/decisions/0002).
     await new Promise<void>((resolve) => {
       setImmediate(resolve);
     });
   } else if (slot !== undefined) {
-    // A conversation may turn out to be held: then no upstream must have heard of the request.
+    // A conversation may turn out to be held, a bound to be reached: then no upstream must have heard of the request.
     deps.runs.start(spec, slot, begun, committed.promise, 'created');
   }
   commit(made, slot !== undefined, events, begun).then(committed.resolve, committed.reject);
@@ -144,7 +161,7 @@ async function commit(made: Made, owned: boolean, events: readonly ResponseEvent
   const body = encodeEvents(events, begun.response);
   const chunk = { n: 0, firstSequence: 0, count: events.length, epoch: 0, closed: false, body };
   const workerId = owned ? deps.runs.workerId : null;
-  const row = { ...rowOf(made), history: made.history.items, workerId, chunk };
+  const row = { ...rowOf(made), history: made.history.items, workerId, chunk, bounds: made.bounds };
   const since = deps.metrics.now();
   const result = await deps.store.create(row, deps.settings.queueMax);
   if (result.outcome === 'created') deps.metrics.createCommitted(deps.metrics.now() - since);
@@ -153,6 +170,12 @@ async function commit(made: Made, owned: boolean, events: readonly ResponseEvent
       return result.no;
     case 'queue_full':
       throw apiError('queue_full', { max: deps.settings.queueMax, retryAfter: QUEUE_RETRY_SECONDS });
+    case 'too_many_unfinished':
+      throw apiError('too_many_unfinished', {
+        scope: describeScope(result.bound.scope),
+        limit: result.bound.max,
+        retryAfter: QUEUE_RETRY_SECONDS,
+      });
     case 'conversation_locked':
       throw apiError('conversation_locked');
     case 'conversation_absent':
@@ -166,10 +189,15 @@ async function createInForeground(made: Made, signal: AbortSignal): Promise<Answ
   const { deps, body, spec, request } = made;
   const slot = await reserveSlot(deps, signal);
   const run = deps.runs.startForeground(spec, slot, async (response, status) => {
-    if (!response.store) return;
+    if (!response.store) {
+      countUnstored(deps, made.caller, made.binding, response);
+      return;
+    }
     const end = { ...endedState(response, status, request.inputItems), doneAt: deps.clock.now() };
     await deps.store.createEnded(rowOf(made), end);
+    deps.limiter.settle(response.id, usedBy(response));
   });
+  settleIfBroken(deps, spec, run);
   const leave = (): void => {
     run.abort();
   };
@@ -199,5 +227,7 @@ function rowOf(made: Made): Omit<NewResponse, 'chunk' | 'workerId' | 'history'> 
     zeroRetention,
     previousResponseId: history.previousResponseId,
     conversation: history.conversation,
+    keyId: made.caller.key?.id ?? null,
+    modelEntry: made.binding.entry,
   };
 }

@@ -1,6 +1,8 @@
 import { Assembler } from '../domain/assembler.ts';
 import { encodeEvents } from '../domain/chunk-codec.ts';
 import { StoreClosed, StoreUnavailable } from '../domain/ports.ts';
+import { usedBy } from '../domain/limits.ts';
+import type { Limiter } from '../domain/limits.ts';
 import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, Hints, Ids, Log, OwnedResponse, Store } from '../domain/ports.ts';
 import { lostState } from '../domain/lost-state.ts';
@@ -23,6 +25,7 @@ type Deps = {
   log: Log;
   metrics: Metrics;
   webhooks: Pick<Webhooks, 'ended'>;
+  limiter: Pick<Limiter, 'settle'>;
   logRetentionMs: number;
   zdrRetentionMs: number;
   signal: AbortSignal;
@@ -83,6 +86,7 @@ async function closeOnce(
   if (accepted !== true) return;
   const { status, model } = folded.response;
   if (isEnded(status)) deps.metrics.responseEnded('background', status, model);
+  deps.limiter.settle(owned.id, usedBy(folded.response));
   deps.hints.announce(owned.id, { events, firstSequence });
   deps.webhooks.ended();
 }

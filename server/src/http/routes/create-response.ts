@@ -6,6 +6,7 @@ import type { AppDeps } from '../deps.ts';
 import { sendEventStream } from '../event-stream.ts';
 import { nameDropped } from '../name-dropped.ts';
 import { parseObject } from '../parse-body.ts';
+import { callerOf } from '../rate-headers.ts';
 import { clientSignal, logOf, sendSnapshot, stampDuration } from '../request.ts';
 
 /** `POST /v1/responses` */
@@ -15,7 +16,7 @@ export function createResponseRoute(app: FastifyInstance, deps: AppDeps): void {
     const { raw, body } = parseObject(createResponseBody, request.body);
     const signal = clientSignal(reply);
     const responses = { ...deps.responses, log: logOf(deps.log, request) };
-    const created = await createResponse(responses, request.projectId, raw, body, signal);
+    const created = await createResponse(responses, callerOf(request, reply), raw, body, signal);
     request.responseId = created.kind === 'response' ? created.response.id : created.id;
     nameDropped(reply, created.dropped);
     if (created.kind === 'response') {

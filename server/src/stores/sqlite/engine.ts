@@ -27,6 +27,7 @@ import { openDatabase } from './open.ts';
 import { claim, fenceForCancel, handBack, listOrphans, listOwned, takeOver } from './ownership.ts';
 import { createProject, deleteProject, findProject, listProjects, updateProject } from './projects.ts';
 import { create, createEnded, find } from './responses.ts';
+import { addUsage, readUsage } from './usage.ts';
 import {
   createEndpoint,
   deleteEndpoint,
@@ -78,6 +79,7 @@ const WRITES = {
   deleteKey,
   touchKeys,
   recordAudit,
+  addUsage,
   probe: (db: Database): void => {
     db.probe();
   },
@@ -106,6 +108,7 @@ const READS = {
   hasKeys,
   listResponses,
   listAudit,
+  readUsage,
   measure,
 } as const satisfies Record<string, Verb>;
 

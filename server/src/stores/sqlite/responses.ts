@@ -7,6 +7,8 @@ import type { Database } from './database.ts';
 import { isHeld, newestItem } from './history.ts';
 import { indexItems } from './items.ts';
 import { isDeletedProject } from './projects.ts';
+import { reachedBound } from './unfinished.ts';
+import { NO_TOKENS, addUsage } from './usage.ts';
 import { RESPONSE_COLUMNS, VISIBLE, encodeHistory, encodeRequest, toResponse } from './rows.ts';
 
 /** The response row: made once, found by project and id. */
@@ -15,6 +17,8 @@ export function create(db: Database, response: NewResponse, queueMax: number): A
   if (isDeletedProject(db, response.projectId)) return { outcome: 'project_absent' };
   const owned = response.workerId !== null;
   if (!owned && queueIsFull(db, queueMax)) return { outcome: 'queue_full' };
+  const bound = reachedBound(db, response.bounds ?? []);
+  if (bound !== undefined) return { outcome: 'too_many_unfinished', bound };
   if (response.conversation !== null) {
     if (!exists(db, response.conversation)) return { outcome: 'conversation_absent' };
     if (hasMoved(db, response.conversation)) return { outcome: 'conversation_locked' };
@@ -25,8 +29,8 @@ export function create(db: Database, response: NewResponse, queueMax: number): A
   const no = db.insert(
     `insert into response (id, project_id, status, worker_id, attempt, model, provider, background, stream, request,
        created_at, started_at, expires_at, previous_response_id, conversation_no, conversation_up_to, history, zdr_slot,
-       log_state)
-     values (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`,
+       key_id, model_entry, log_state)
+     values (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`,
     response.id,
     response.projectId,
     owned ? 'in_progress' : 'queued',
@@ -44,6 +48,8 @@ export function create(db: Database, response: NewResponse, queueMax: number): A
     response.conversation?.upTo ?? null,
     slot === undefined || history === null ? history : sealWith(slot.key, 'history', history),
     slot?.name ?? null,
+    response.keyId ?? null,
+    response.modelEntry ?? response.model,
   );
   if (slot !== undefined) db.bodies.bind(no, slot);
   insertChunk(db, no, response.chunk);
@@ -101,6 +107,8 @@ export function createEnded(
     response.conversation?.no ?? null,
     response.conversation?.upTo ?? null,
   );
+  const { projectId, keyId = null, modelEntry = response.model } = response;
+  addUsage(db, { projectId, keyId, modelEntry, at: end.doneAt, counts: end.usage ?? NO_TOKENS });
   indexItems(db, no, end.outputIds, 'output');
   indexItems(db, no, idsOf(response), 'input');
   if (response.conversation !== null) addTurn(db, response.conversation.no, end.turn);

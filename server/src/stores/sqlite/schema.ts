@@ -193,6 +193,30 @@ const MIGRATIONS = [
   create index response_place on response (project_id, status, no) where deleted_at is null;
   create index conversation_place on conversation (project_id, no);
   `,
+  // Limits: who made a response, for how many of them are unfinished; and what was used by which key.
+  `
+  alter table response add column key_id text;
+  alter table response add column model_entry text;  -- under which its usage counts; null: its model
+  create index response_unfinished_key on response (key_id)
+    where key_id is not null and status in ('queued', 'in_progress');
+  create index response_unfinished_model on response (model_entry)
+    where model_entry is not null and status in ('queued', 'in_progress');
+
+  drop table usage;
+  create table usage (
+    project_id text not null,
+    day text not null,                     -- UTC
+    key_id text not null,                  -- '' when it was none of a project
+    model_entry text not null,
+    input_tokens integer not null default 0,
+    cached_tokens integer not null default 0,  -- of input_tokens
+    output_tokens integer not null default 0,
+    requests integer not null default 0,
+    primary key (project_id, day, key_id, model_entry)
+  ) strict, without rowid;
+  create index usage_key on usage (key_id, day);
+  create index usage_model on usage (model_entry, day);
+  `,
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;
