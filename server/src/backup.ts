@@ -14,6 +14,8 @@ type Deps = {
   data: string;
   /** Copies the database into a file that is there and empty. */
   copy(file: string, signal: AbortSignal): Promise<void>;
+  /** Writes down that it was asked for, before it is begun: so the copy says so, too. */
+  record(to: string): Promise<void>;
   log: Log;
 };
 
@@ -25,6 +27,7 @@ export function makeBackups(deps: Deps): (to: string, signal: AbortSignal) => Pr
     running = true;
     try {
       const place = await placeFor(to, deps.data);
+      await deps.record(place);
       return await write(deps, place, signal);
     } finally {
       running = false;

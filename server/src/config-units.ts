@@ -55,17 +55,6 @@ export const CONNECTIONS = {
   max_connections: z.int().min(1).default(10_000),
 };
 
-const count = z.int({ error: 'expected a whole number' }).min(1, { error: 'expected at least 1' });
-
-/** Of `models.<name>.limits`: what all who ask the model may use together. */
-export const ALLOWANCE = {
-  requests_per_minute: count.optional(),
-  tokens_per_minute: count.optional(),
-  background_running: count.optional(),
-  tokens_per_day: count.optional(),
-  cost_per_day: z.number({ error: 'expected a number' }).positive({ error: 'expected more than 0' }).optional(),
-};
-
 const money = z
   .number({ error: 'expected a number: money for a million tokens' })
   .min(0, { error: 'expected at least 0' });

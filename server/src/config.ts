@@ -2,12 +2,13 @@ import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { ALLOWANCE, CONNECTIONS, duration, orNone, price, size, timer } from './config-units.ts';
+import { CONNECTIONS, duration, orNone, price, size, timer } from './config-units.ts';
 import type { Limits, Price } from './domain/limits.ts';
 import type { Compat, RunLimits } from './domain/ports.ts';
 import { RETENTION_MODES } from './domain/retention.ts';
 import type { RetentionMode } from './domain/retention.ts';
 import { LOG_LEVELS } from './logger.ts';
+import { projectLimits } from './protocol/admin.ts';
 import type { LogLevel } from './logger.ts';
 
 /**
@@ -43,7 +44,7 @@ const modelSchema = z.union([
     model: z.string().optional(),
     compat: z.enum(COMPAT).optional(),
     limits: z
-      .strictObject({ output_bytes: size.optional(), run_time: orNone(timer).optional(), ...ALLOWANCE })
+      .strictObject({ output_bytes: size.optional(), run_time: orNone(timer).optional(), ...projectLimits.shape })
       .optional(),
     price: price.optional(),
   }),

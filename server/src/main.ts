@@ -133,7 +133,21 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
     loopback: isLoopback(config.server.host),
     admin: {
       key: adminKey,
-      backup: makeBackups({ data: config.store.data, log, copy: (file, signal) => opened.copyTo(file, signal) }),
+      projects: {
+        store,
+        clock,
+        ids,
+        known,
+        forget: () => {
+          forgetProjects.run();
+        },
+      },
+      backup: makeBackups({
+        data: config.store.data,
+        log,
+        copy: (file, signal) => opened.copyTo(file, signal),
+        record: (to) => store.recordAudit({ at: clock.now(), action: 'backup.create', target: to, detail: {} }),
+      }),
     },
     cors: config.server.cors,
     version: VERSION,

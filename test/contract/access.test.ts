@@ -155,7 +155,10 @@ test('a key of the client is never sent on to the upstream', async () => {
   assert.equal(answer.status, 200, answer.text);
   const [request] = await upstream.requests('m');
   assert.equal(request?.headers['authorization'], 'Bearer sk-of-the-upstream');
-  assert.doesNotMatch(JSON.stringify(request), /the-key-of-the-house|openai-organization|openai-project|secret=1|"mine"/);
+  assert.doesNotMatch(
+    JSON.stringify(request),
+    /the-key-of-the-house|openai-organization|openai-project|secret=1|"mine"/,
+  );
 });
 
 // ---------------------------------------------------------------- without a key

@@ -339,6 +339,20 @@ export const ERRORS = {
     code: 'webhook_endpoint_disabled',
     message: 'Nothing is sent to this webhook endpoint, because {reason}. An update enables it again.',
   },
+  project_not_found: { status: 404, type: invalid, code: null, message: "Project with id '{id}' not found." },
+  api_key_not_found: {
+    status: 404,
+    type: invalid,
+    code: null,
+    message: "API key with id '{id}' not found in project '{project}'.",
+  },
+  default_project_kept: {
+    status: 400,
+    type: invalid,
+    code: 'default_project_kept',
+    message:
+      "The project 'default' can't be deleted: it is that of HOLT_API_KEY, and of everybody while there is no key.",
+  },
   backup_running: {
     status: 409,
     type: invalid,

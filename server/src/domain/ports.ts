@@ -5,8 +5,8 @@ import type { InputItemResource, Model } from '../protocol/list.ts';
 import type { Response } from '../protocol/response.ts';
 import type { Fold } from './fold.ts';
 import type { Chunk, ChunkPage } from './chunk.ts';
-import type { ProjectStore } from './project-store.ts';
 import type { Limits, TokenCounts, UnfinishedBound } from './limits.ts';
+import type { AuditEntry, ProjectStore } from './project-store.ts';
 import type { ConversationPlace, Item, StateStore } from './state-store.ts';
 import type { EndStatus } from './status.ts';
 import type { Unserved } from './unserved.ts';
@@ -274,12 +274,13 @@ export interface Store extends StateStore, WebhookStore, ProjectStore, UsageStor
   append(appends: readonly Append[]): Promise<boolean[]>;
   /** Whole chunks that hold events after `after`, at least one if there is any, about `maxBytes` of bodies. */
   read(no: number, after: number, maxBytes: number): Promise<ChunkPage>;
-  /** First half of a cancel (design.md §6.7): the fence, the mark, the new owner. */
+  /** First half of a cancel (design.md §6.7): the fence, the mark, the new owner; and `audit`, if it was fenced. */
   fenceForCancel(
     projectId: string,
     id: string,
     workerId: string,
     now: number,
+    audit?: AuditEntry,
   ): Promise<{ outcome: 'fenced'; response: OwnedResponse } | { outcome: 'pending' | 'ended' | 'absent' }>;
   /**
    * Unfinished rows that no live worker owns, oldest first, after row number `afterNo`. What is queued waits, and is

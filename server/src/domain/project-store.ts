@@ -50,6 +50,8 @@ export type AuditEntry = {
   target: string;
   detail: Record<string, unknown>;
 };
+/** What an admin does is in the audit log; what a client does with its own, is not. */
+export type Actor = 'client' | 'admin';
 export type StoredAuditEntry = AuditEntry & { id: string };
 
 /** A response as a list shows it: nothing of what it says. */

@@ -14,6 +14,7 @@ import { UNKNOWN_ROUTE } from './unknown-route.ts';
 import { parseJson } from './parse-body.ts';
 import { sendError, toApiErrorAt } from './render-error.ts';
 import { stampDuration } from './request.ts';
+import { adminProjectRoutes } from './routes/admin-projects.ts';
 import { adminRoutes } from './routes/admin.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
@@ -143,6 +144,7 @@ export function makeApp(deps: AppDeps): FastifyInstance {
     endResponseRoutes(app, deps);
     webhookEndpointRoutes(app, deps);
     adminRoutes(app, deps);
+    adminProjectRoutes(app, deps);
   });
   return app;
 }

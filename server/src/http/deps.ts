@@ -1,6 +1,7 @@
 import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, Ids, Log } from '../domain/ports.ts';
 import type { ResponsesDeps } from '../responses/deps.ts';
+import type { ProjectsDeps } from '../projects/deps.ts';
 import type { BackupMade } from '../protocol/admin.ts';
 import type { Keys } from './authenticate.ts';
 import type { ConnectionLimits } from './connections.ts';
@@ -17,6 +18,7 @@ export type Exposition = {
 /** What only whoever runs the server may ask for. */
 export type Admin = {
   key: string;
+  projects: ProjectsDeps;
   /**
    * Copies the data directory into the new directory `to`, while everything goes on. Throws a row of the error table.
    * When `signal` aborts nothing is left of the copy.

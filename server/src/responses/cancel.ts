@@ -1,5 +1,6 @@
 import { apiError } from '../domain/errors.ts';
 import type { CancelPurpose } from '../domain/ports.ts';
+import type { Actor } from '../domain/project-store.ts';
 import { isEnded } from '../domain/status.ts';
 import type { ResponsesDeps } from './deps.ts';
 import { findResponse } from './retrieve.ts';
@@ -20,10 +21,11 @@ export async function cancelResponse(
   projectId: string,
   id: string,
   signal: AbortSignal,
+  actor: Actor = 'client',
 ): Promise<Snapshot> {
   const row = await findResponse(deps, projectId, id);
   if (!row.background) throw apiError('cancel_synchronous');
-  if (!isEnded(row.status)) await endByCancel(deps, projectId, id, 'cancel', signal);
+  if (!isEnded(row.status)) await endByCancel(deps, projectId, id, 'cancel', signal, actor);
   return snapshotOf(deps, await findResponse(deps, projectId, id));
 }
 
@@ -34,10 +36,19 @@ export async function endByCancel(
   id: string,
   purpose: CancelPurpose,
   signal: AbortSignal,
+  actor: Actor = 'client',
 ): Promise<void> {
   const subscription = deps.hints.subscribe(id, RECHECK_MS, signal);
   try {
-    const fenced = await deps.store.fenceForCancel(projectId, id, deps.runs.workerId, deps.clock.now());
+    const at = deps.clock.now();
+    const audit = { at, action: 'response.cancel', target: id, detail: { project: projectId } };
+    const fenced = await deps.store.fenceForCancel(
+      projectId,
+      id,
+      deps.runs.workerId,
+      at,
+      actor === 'admin' ? audit : undefined,
+    );
     if (fenced.outcome === 'fenced') {
       deps.runs.abort(id);
       await deps.runs.finishCancel(fenced.response, purpose);

@@ -1,9 +1,10 @@
 import { apiError } from '../domain/errors.ts';
+import { toListPage } from '../domain/list-page.ts';
 import type { PageQuery, StoredDelivery } from '../domain/webhook-store.ts';
 import type { ListPage } from '../protocol/list.ts';
 import type { WebhookDelivery } from '../protocol/webhooks.ts';
 import type { ResponsesDeps } from './deps.ts';
-import { findEndpoint, toListPage } from './webhook-endpoints.ts';
+import { findEndpoint } from './webhook-endpoints.ts';
 
 /** What became of the events at an endpoint. Kept as long as their responses are. */
 

@@ -1,5 +1,6 @@
 import { apiError } from '../domain/errors.ts';
-import type { EndpointChange, Page, PageQuery, StoredEndpoint } from '../domain/webhook-store.ts';
+import { toListPage } from '../domain/list-page.ts';
+import type { EndpointChange, PageQuery, StoredEndpoint } from '../domain/webhook-store.ts';
 import type { ListPage } from '../protocol/list.ts';
 import type {
   DeletedWebhookEndpoint,
@@ -112,23 +113,6 @@ export async function findEndpoint(deps: Pick<Deps, 'store'>, projectId: string,
   const found = await deps.store.findEndpoint(projectId, id);
   if (found === undefined) throw apiError('webhook_endpoint_not_found', { id });
   return found;
-}
-
-/** Throws for a cursor that is not there. */
-export function toListPage<T, W extends { id: string }>(
-  page: Page<T>,
-  query: PageQuery,
-  toWire: (entry: T) => W,
-): ListPage<W> {
-  if (page.outcome !== 'page') throw apiError('item_not_found', { id: query.after, param: 'after' });
-  const data = page.entries.map(toWire);
-  return {
-    object: 'list',
-    data,
-    first_id: data[0]?.id ?? null,
-    last_id: data.at(-1)?.id ?? null,
-    has_more: page.hasMore,
-  };
 }
 
 function checkUrl(deps: Deps, url: string): void {

@@ -1,5 +1,7 @@
 import type { OwnedResponse, Store, StoredRequest } from '../../domain/ports.ts';
+import type { AuditEntry } from '../../domain/project-store.ts';
 import { isEnded } from '../../domain/status.ts';
+import { recordAudit } from './audit.ts';
 import { insertChunk } from './chunks.ts';
 import type { Database } from './database.ts';
 import { RESPONSE_COLUMNS, decodeHistory, decodeRequest, tailOf, toResponse } from './rows.ts';
@@ -42,6 +44,7 @@ export function fenceForCancel(
   id: string,
   workerId: string,
   now: number,
+  audit?: AuditEntry,
 ): Awaited<ReturnType<Store['fenceForCancel']>> {
   const row = db.one(
     'select no, status, cancel_requested_at from response where id = ? and project_id = ? and deleted_at is null',
@@ -54,6 +57,7 @@ export function fenceForCancel(
   const no = Number(row['no']);
   fence(db, no, workerId);
   db.run('update response set cancel_requested_at = ? where no = ?', now, no);
+  if (audit !== undefined) recordAudit(db, audit);
   return { outcome: 'fenced', response: owned(db, no) };
 }
 
