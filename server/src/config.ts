@@ -205,7 +205,12 @@ export function readConfigFile(path: string | undefined, env: Environment): z.in
   }
   const parsed = fileSchema.safeParse(interpolate(value ?? {}, file, '', env));
   if (parsed.success) return parsed.data;
-  throw new ConfigError(parsed.error.issues.map((issue) => `${file}: ${describe(issue)}`).join('\n'));
+  throw new ConfigError(
+    parsed.error.issues
+      .flatMap(within)
+      .map((issue) => `${file}: ${describe(issue)}`)
+      .join('\n'),
+  );
 }
 
 /** `${NAME}` in any text is the environment variable of that name, which has to be there. */
@@ -225,6 +230,13 @@ function interpolate(value: unknown, file: string, path: string, env: Environmen
       interpolate(entry, file, path === '' ? key : `${path}.${key}`, env),
     ]),
   );
+}
+
+/** What may be one thing or another, and is nearly one of them, is wrong where it differs from that. */
+function within(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  const near = issue.code === 'invalid_union' ? issue.errors.find((inner) => inner.every(({ path }) => path.length > 0)) : [];
+  if (near === undefined || near.length === 0) return [issue];
+  return near.flatMap((inner) => within({ ...inner, path: [...issue.path, ...inner.path] }));
 }
 
 function describe(issue: z.core.$ZodIssue): string {

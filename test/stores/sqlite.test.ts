@@ -11,12 +11,14 @@ import { modelCheck } from './model-check.ts';
 import { openSqlite } from './open-sqlite.ts';
 import { projectConformance } from './project-conformance.ts';
 import { stateConformance } from './state-conformance.ts';
+import { usageConformance } from './usage-conformance.ts';
 import { webhookConformance } from './webhook-conformance.ts';
 
 storeConformance('sqlite', openSqlite);
 stateConformance('sqlite', openSqlite);
 webhookConformance('sqlite', openSqlite);
 projectConformance('sqlite', openSqlite);
+usageConformance('sqlite', openSqlite);
 modelCheck('sqlite', openSqlite);
 
 test('a closed store refuses instead of hanging', async () => {

@@ -1,11 +1,11 @@
 /**
  * A limit a minute that fills up again all the time. It holds one minute's worth: within any span of time no more is
  * taken than that and what flows in meanwhile. It may be in debt, when something took more than was thought; then
- * nothing is taken until that is made up for. Times in ms.
+ * nothing is taken until that is made up for. Times in ms, waits in whole ones.
  */
 
 const MINUTE_MS = 60_000;
-/** So that what has flowed in after exactly the wait is enough, whatever the rounding. */
+/** What binary fractions are off by is not waited for. */
 const EPSILON = 1e-6;
 
 export class TokenBucket {
@@ -52,7 +52,7 @@ export class TokenBucket {
   #untilMs(amount: number, now: number): number {
     this.#refill(now);
     const missing = amount - this.#level;
-    return missing <= EPSILON ? 0 : (missing * MINUTE_MS) / this.#limit;
+    return missing <= EPSILON ? 0 : Math.ceil((missing * MINUTE_MS) / this.#limit);
   }
 
   #refill(now: number): void {

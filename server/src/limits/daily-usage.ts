@@ -10,6 +10,8 @@ import type { UsageStore } from '../domain/usage-store.ts';
 
 /** For how long an answer of the store is new, ms. */
 const REFRESH_MS = 5_000;
+/** From when on it counts no more, as after a while in which nobody asked, ms. */
+const STALE_MS = 30_000;
 /** Scopes: some 200 bytes each. */
 const MOST = 10_000;
 
@@ -34,7 +36,7 @@ export class DailyUsage {
     const day = dayOf(now);
     const name = nameOf(scope);
     const entry = this.#entries.get(name);
-    if (entry?.day === day) {
+    if (entry?.day === day && now - entry.readAt < STALE_MS) {
       if (now - entry.readAt >= REFRESH_MS && !entry.asking) void this.#refresh(scope, entry);
       return entry.sum;
     }
