@@ -234,7 +234,8 @@ function interpolate(value: unknown, file: string, path: string, env: Environmen
 
 /** What may be one thing or another, and is nearly one of them, is wrong where it differs from that. */
 function within(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
-  const near = issue.code === 'invalid_union' ? issue.errors.find((inner) => inner.every(({ path }) => path.length > 0)) : [];
+  const near =
+    issue.code === 'invalid_union' ? issue.errors.find((inner) => inner.every(({ path }) => path.length > 0)) : [];
   if (near === undefined || near.length === 0) return [issue];
   return near.flatMap((inner) => within({ ...inner, path: [...issue.path, ...inner.path] }));
 }

@@ -3,14 +3,17 @@ import { after, before, describe, test } from 'node:test';
 import OpenAI from 'openai';
 import type { Config } from '../../server/src/config.ts';
 import type { Limits } from '../../server/src/domain/limits.ts';
+import { StoreUnavailable } from '../../server/src/domain/ports.ts';
+import type { Store } from '../../server/src/domain/ports.ts';
 import { FakeClock } from '../support/clock.ts';
 import { startHolt, temporaryDirectory } from '../support/holt.ts';
 import type { InProcess, TestHolt } from '../support/holt.ts';
+import { storeAround } from '../support/store-around.ts';
 import { startUpstream } from '../support/upstream.ts';
 import type { Upstream } from '../support/upstream.ts';
 import { ADMIN_KEY, adminJson, bearer, makeKey, makeTeam } from './admin-client.ts';
 import { MovedClock } from './moved-clock.ts';
-import { SILENT, assertError, call, cancel, create, get, otter, pollUntil, post, responseIn } from './wire.ts';
+import { SILENT, assertError, call, cancel, create, get, otter, poll, pollUntil, post, responseIn } from './wire.ts';
 import type { Answer } from './wire.ts';
 
 /** Limits and budgets as clients meet them: who is sent away, with what, and who never is. */
@@ -220,32 +223,38 @@ describe('tokens a minute', () => {
 });
 
 describe('background responses that are unfinished', () => {
-  test('of a burst no more than the limit are made, queued ones count, and no upstream hears of the others', async () => {
+  const HELD = { model: 'held', input: 'Hello', background: true };
+  const MESSAGE = /^Rate limit reached for project 'default' on background responses: Limit \d queued or running/;
+
+  test('of a burst no more than the limit are made, and no upstream hears of the others', async () => {
     await upstream.script('held', [{ gate: 'held' }, { delta: { content: 'x' } }, { finish: 'stop' }, { done: true }]);
-    await using holt = await startLimited({
-      flags: ['--upstream', upstream.url],
-      configure: (config) => {
-        config.worker.concurrency = 2;
-      },
-    });
+    await using holt = await startWithUpstream();
     await limit(holt, { background_running: 3 });
-    const ask = { model: 'held', input: 'Hello', background: true };
-    const burst = await Promise.all(Array.from({ length: 20 }, () => post(holt, ask)));
+    const burst = await Promise.all(Array.from({ length: 20 }, () => post(holt, HELD)));
     const made = burst.filter(({ status }) => status === 200);
     assert.equal(made.length, 3);
-    for (const answer of burst) {
-      if (answer.status === 200) continue;
-      assertLimited(
-        answer,
-        /^Rate limit reached for project 'default' on background responses: Limit 3 queued or running/,
-      );
-    }
-    await upstream.waitForGate('held');
-    assert.ok((await upstream.requests('held')).length <= 2);
+    for (const answer of burst) if (answer.status !== 200) assertLimited(answer, MESSAGE);
+    await upstream.waitForRequest('held', 3);
 
     await upstream.release('held');
     for (const answer of made) await pollUntil(holt, responseIn(answer).id);
-    assert.equal((await post(holt, ask)).status, 200);
+    await pollUntil(holt, (await create(holt, HELD)).id);
+    assert.equal((await upstream.requests('held')).length, 4);
+  });
+
+  test('what waits in the queue counts, until it is cancelled or ends', async () => {
+    await using holt = await startLimited({ configure: (config) => (config.worker.concurrency = 1) });
+    await limit(holt, { background_running: 2 });
+    const ask = otter(SILENT, { background: true });
+    const running = await create(holt, ask);
+    const waiting = await create(holt, ask);
+    assert.equal((await poll(holt, waiting.id)).status, 'queued');
+    assertLimited(await post(holt, ask), MESSAGE);
+    assert.equal((await cancel(holt, waiting.id)).status, 200);
+    await create(holt, ask);
+    assertLimited(await post(holt, ask), MESSAGE);
+    assert.equal((await call('DELETE', `${holt.url}/v1/responses/${running.id}`)).status, 200);
+    await create(holt, ask);
   });
 
   test('a key has its own, and a refusal takes nothing of what a minute has', async () => {
@@ -339,6 +348,19 @@ describe('budgets of a day', () => {
       await assertSpent(again, /project 'default' has used 0\.\d+ of 0\.001 in money for today/);
     });
   }
+
+  test('an answer that could not be counted is an answer all the same', async () => {
+    let tried = 0;
+    const wrapStore = (store: Store): Store =>
+      storeAround(store, (verb, verbItself) => {
+        if (verb !== 'addUsage') return verbItself();
+        tried += 1;
+        return Promise.reject(new StoreUnavailable('the disk is away'));
+      });
+    await using holt = await startLimited({ overrides: { wrapStore } });
+    assert.equal((await create(holt, otter({}, { store: false }))).status, 'completed');
+    assert.equal(tried, 1);
+  });
 
   test('a model and a key have budgets, and nobody pays for another', async () => {
     await using holt = await startLimited({

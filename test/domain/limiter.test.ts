@@ -167,9 +167,10 @@ test('a budget counts what the store knows and what ends here, until midnight in
   assert.match(error.message, /project 'proj_1' has used 100 of 100 tokens for today/);
   assert.equal(bench.reads.length, 1, 'it was asked once');
 
-  bench.stored = {};
+  bench.stored = { project: [{ modelEntry: 'otter', input: 70, cached: 0, output: 30, requests: 6 }] };
   bench.clock.advance(12 * 3_600_000 - 1);
   assert.equal((await bench.refused({ project })).retryAfter, 1);
+  bench.stored = {};
   bench.clock.advance(1);
   await bench.ask({ project });
   assert.equal(bench.reads.at(-1), 'project 2026-01-02');
