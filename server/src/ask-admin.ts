@@ -3,22 +3,29 @@ import { request as requestSecure } from 'node:https';
 
 /** `/admin/v1` of a running server, for the command line. */
 
+export type AdminQuestion = {
+  method: 'GET' | 'POST' | 'DELETE';
+  url: URL;
+  key: string;
+  body?: object | undefined;
+  signal: AbortSignal;
+};
 export type AdminAnswer = { status: number; body: unknown };
 
 /**
  * Waits as long as the server takes: a large database is copied for minutes, and a connection that breaks ends the
  * wait. Rejects when there is no server, or when `signal` aborts.
  */
-export async function askAdmin(url: URL, key: string, body: object, signal: AbortSignal): Promise<AdminAnswer> {
-  const text = JSON.stringify(body);
+export async function askAdmin({ method, url, key, body, signal }: AdminQuestion): Promise<AdminAnswer> {
+  const text = body === undefined ? '' : JSON.stringify(body);
   const headers = {
     authorization: `Bearer ${key}`,
-    'content-type': 'application/json',
+    ...(body !== undefined && { 'content-type': 'application/json' }),
     'content-length': Buffer.byteLength(text),
   };
   const request = url.protocol === 'https:' ? requestSecure : requestPlain;
   return new Promise((resolve, reject) => {
-    const sent = request(url, { method: 'POST', headers, signal }, (answer) => {
+    const sent = request(url, { method, headers, signal }, (answer) => {
       let received = '';
       answer.setEncoding('utf8');
       answer.on('data', (part: string) => (received += part));

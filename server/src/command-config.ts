@@ -39,11 +39,18 @@ export function backupConfig(argv: readonly string[], env: Environment): BackupC
   const text = { type: 'string' } as const;
   const flags = readOptions(argv, { to: text, url: text, data: text, config: text });
   if (flags.to === undefined || flags.to === '') throw new ConfigError('--to DIR is missing: where the backup goes');
+  return { to: resolve(flags.to), ...serverOf(flags, env) };
+}
+
+type ServerFlags = { url?: string; data?: string; config?: string };
+
+/** Which server a command talks to, and where its admin key is. Throws ConfigError. */
+export function serverOf(flags: ServerFlags, env: Environment): Omit<BackupConfig, 'to'> {
   const url = flags.url ?? localUrl(flags.config, env);
   if (!/^https?:$/.test(URL.parse(url)?.protocol ?? '')) {
     throw new ConfigError(`--url: expected an http or https URL, got ${url}`);
   }
-  return { to: resolve(flags.to), url, data: dataOf(flags, env), adminKey: adminKeyOf(env) };
+  return { url, data: dataOf(flags, env), adminKey: adminKeyOf(env) };
 }
 
 function dataOf(flags: { data?: string; config?: string }, env: Environment): string {

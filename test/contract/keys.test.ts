@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import type { TestContext } from 'node:test';
 import { StoreUnavailable } from '../../server/src/domain/ports.ts';
 import type { Store } from '../../server/src/domain/ports.ts';
 import type { ApiKey } from '../../server/src/protocol/admin.ts';
@@ -189,7 +190,7 @@ describe('a server without HOLT_API_KEY', () => {
 
 describe('what is known of keys', () => {
   /** A server whose store counts what it is asked for, and the store itself. */
-  async function startCounted(): Promise<{
+  async function startCounted(t: TestContext): Promise<{
     holt: TestHolt;
     store: Store;
     clock: FakeClock;
@@ -206,13 +207,14 @@ describe('what is known of keys', () => {
       });
     };
     const holt = await startHolt({ env: ENV, overrides: { clock, wrapStore } });
+    t.after(() => holt.stop());
     const [store] = stores;
     assert.ok(store !== undefined);
     return { holt, store, clock, asked };
   }
 
-  test('costs the store one question in five seconds, whoever asks with what', async () => {
-    const { holt, asked } = await startCounted();
+  test('costs the store one question in five seconds, whoever asks with what', async (t) => {
+    const { holt, asked } = await startCounted(t);
     const { headers } = await makeTeam(holt);
     const wrong = `sk-holt-${'x'.repeat(43)}`;
     await Promise.all(Array.from({ length: 20 }, () => models(holt, headers)));
@@ -223,11 +225,10 @@ describe('what is known of keys', () => {
     for (let n = 0; n < 20; n += 1) await models(holt, bearer(`no-key-of-holt-${n}`));
     for (let n = 0; n < 20; n += 1) await models(holt, bearer(API_KEY));
     assert.equal(asked.get('findKey'), 2);
-    await holt.stop();
   });
 
-  test('is asked anew after five seconds, since others may have changed it', async () => {
-    const { holt, store, clock } = await startCounted();
+  test('is asked anew after five seconds, since others may have changed it', async (t) => {
+    const { holt, store, clock } = await startCounted(t);
     const team = await makeTeam(holt);
     assert.equal((await models(holt, team.headers)).status, 200);
     await store.deleteKey(team.id, team.key.id, clock.now());
@@ -235,11 +236,10 @@ describe('what is known of keys', () => {
     assert.equal((await models(holt, team.headers)).status, 200);
     clock.advance(1);
     assertError(await models(holt, team.headers), 401);
-    await holt.stop();
   });
 
-  test('when it was used is written down, at most once a minute', async () => {
-    const { holt, clock, asked } = await startCounted();
+  test('when it was used is written down, at most once a minute', async (t) => {
+    const { holt, clock, asked } = await startCounted(t);
     const team = await makeTeam(holt);
     const lastUse = async (): Promise<number | null | undefined> => (await keysOf(holt, team.id))[0]?.last_used_at;
     const used = Math.floor(clock.now() / 1000);
@@ -262,7 +262,6 @@ describe('what is known of keys', () => {
     clock.advance(1_000);
     await until(again);
     assert.equal(asked.get('touchKeys'), 2);
-    await holt.stop();
   });
 
   test('a store that does not answer lets nobody in by mistake, and HOLT_API_KEY is known without it', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
+import type { TestContext } from 'node:test';
 import { StoreUnavailable } from '../../server/src/domain/ports.ts';
 import type { Project } from '../../server/src/protocol/admin.ts';
 import { TextFinder } from '../support/find-text.ts';
@@ -296,7 +297,10 @@ describe('the retention of a project', () => {
 
 describe('deleting a project', () => {
   /** A server, and when it says that a deleted project is forgotten. */
-  async function startTold(options: InProcess = {}): Promise<{ holt: TestHolt; forgotten: Promise<void> }> {
+  async function startTold(
+    t: TestContext,
+    options: InProcess = {},
+  ): Promise<{ holt: TestHolt; forgotten: Promise<void> }> {
     const { promise: forgotten, resolve } = Promise.withResolvers<void>();
     const quiet = (): void => undefined;
     const info = (_fields: object, message: string): void => {
@@ -304,7 +308,9 @@ describe('deleting a project', () => {
     };
     const log = { debug: quiet, info, warn: quiet, error: quiet };
     const overrides = { ...options.overrides, log };
-    return { holt: await startHolt({ ...LOCAL, env: ENV, ...options, overrides }), forgotten };
+    const holt = await startHolt({ ...LOCAL, env: ENV, ...options, overrides });
+    t.after(() => holt.stop());
+    return { holt, forgotten };
   }
 
   function rowsOf(data: string, project: string): Record<string, unknown> {
@@ -325,10 +331,10 @@ describe('deleting a project', () => {
   }
   const NOTHING = { responses: 0, content: 0, items: 0, conversations: 0, endpoints: 0, deliveries: 0, keys: 0 };
 
-  test('stops its keys and what runs at once, tells nobody, and leaves nothing of it', async () => {
+  test('stops its keys and what runs at once, tells nobody, and leaves nothing of it', async (t) => {
     await using receiver = await Receiver.start();
     const data = await temporaryDirectory();
-    const { holt, forgotten } = await startTold({
+    const { holt, forgotten } = await startTold(t, {
       data,
       configure: (config) => {
         LOCAL.configure?.(config);
@@ -371,7 +377,7 @@ describe('deleting a project', () => {
     assert.equal(rowsOf(data, other.id)['responses'], 2);
   });
 
-  test('goes on after the process has died over it', async () => {
+  test('goes on after the process has died over it', async (t) => {
     const data = await temporaryDirectory();
     const unable = await startHolt({
       env: ENV,
@@ -389,7 +395,7 @@ describe('deleting a project', () => {
     await adminJson(unable, 'DELETE', `projects/${team.id}`);
     await unable.stop();
     assert.equal(rowsOf(data, team.id)['responses'], 2);
-    const { holt, forgotten } = await startTold({ data });
+    const { holt, forgotten } = await startTold(t, { data });
     await within(20_000, forgotten, 'it is forgotten');
     await holt.stop();
     assert.deepEqual(rowsOf(data, team.id), NOTHING);

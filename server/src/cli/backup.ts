@@ -1,3 +1,4 @@
+import { messageIn } from '../admin-command.ts';
 import { readAdminKey } from '../admin-key.ts';
 import { askAdmin } from '../ask-admin.ts';
 import { backupConfig } from '../command-config.ts';
@@ -12,21 +13,13 @@ export async function backup(): Promise<number> {
   process.once('SIGINT', () => {
     leave.abort();
   });
-  const { status, body } = await askAdmin(new URL('/admin/v1/backup', url), key, { to }, leave.signal).catch(
-    (error: unknown) => {
-      throw new Error(`no backup from ${url}: ${error instanceof Error ? error.message : String(error)}`, {
-        cause: error,
-      });
-    },
-  );
+  const question = { method: 'POST', url: new URL('/admin/v1/backup', url), key, body: { to } } as const;
+  const { status, body } = await askAdmin({ ...question, signal: leave.signal }).catch((error: unknown) => {
+    throw new Error(`no backup from ${url}: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
+  });
   if (status !== 200) throw new Error(messageIn(body) ?? `${url} answered ${status}`);
   console.log(`A backup is in ${to}. Check it with: holt doctor --data ${to}`);
   return 0;
-}
-
-function messageIn(body: unknown): string | undefined {
-  if (typeof body !== 'object' || body === null || !('error' in body)) return undefined;
-  const { error } = body;
-  if (typeof error !== 'object' || error === null || !('message' in error)) return undefined;
-  return String(error.message);
 }

@@ -8,6 +8,9 @@ import type { Command } from './help.ts';
 const COMMANDS: Record<Command, () => Promise<number>> = {
   serve: async () => (await import('./serve.ts')).serve(),
   doctor: async () => (await import('./doctor.ts')).doctor(),
+  projects: async () => (await import('./projects.ts')).projects(),
+  keys: async () => (await import('./keys.ts')).keys(),
+  responses: async () => (await import('./responses.ts')).responses(),
   backup: async () => (await import('./backup.ts')).backup(),
 };
 
