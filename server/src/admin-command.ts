@@ -8,6 +8,7 @@ import { systemClock } from './clock.ts';
 import { duration } from './config-units.ts';
 
 export type { ApiKey, ApiKeyWithValue, Project, ResponseListed } from './protocol/admin.ts';
+export type { WebhookDelivery, WebhookEndpoint, WebhookEndpointWithSecret } from './protocol/webhooks.ts';
 
 /** Commands that ask a running server to do something: `holt COMMAND ACTION WORDS FLAGS`. */
 

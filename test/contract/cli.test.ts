@@ -1,17 +1,22 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { runHolt } from '../support/cli.ts';
 import type { Ran } from '../support/cli.ts';
-import { spawnHolt } from '../support/holt.ts';
+import { spawnHolt, temporaryDirectory } from '../support/holt.ts';
 import type { HoltProcess } from '../support/holt.ts';
+import { Receiver } from '../support/webhook-receiver.ts';
 import { bearer } from './admin-client.ts';
 import { SILENT, call, jsonRequest, otter, responseIn } from './wire.ts';
 
-/** `holt projects`, `holt keys` and `holt responses`: what they say, and their exit codes. */
+/** `holt projects`, `holt keys`, `holt responses` and `holt webhooks`: what they say, and their exit codes. */
 
 let holt: HoltProcess;
 before(async () => {
-  holt = await spawnHolt();
+  const settings = join(await temporaryDirectory(), 'holt.yaml');
+  await writeFile(settings, 'webhooks: { allow_http: true, allow_private: true }');
+  holt = await spawnHolt({ flags: ['--config', settings] });
 });
 after(() => holt.stop());
 
@@ -180,5 +185,27 @@ describe('the responses of a project', () => {
     assert.equal(await ok('responses', 'cancel', running, '--project', 'default'), `${running} is cancelled.`);
     await refused(1, /Response with id 'resp_1' not found/, 'responses', 'show', 'resp_1', '--project', 'default');
     await refused(1, /'status'/, 'responses', 'list', '--project', 'default', '--status', 'done');
+  });
+});
+
+describe('the webhook endpoints of a project', () => {
+  test('are made, listed, tested and deleted, and what became of an event is shown and sent again', async () => {
+    await using receiver = await Receiver.start();
+    const of = ['--project', 'default'];
+    const made = await run('webhooks', 'create', ...of, '--name', 'mine', '--to', receiver.url());
+    assert.match(made.stdout, /^whsec_\S+\n$/);
+    const endpoint = /whe_\w+/.exec(made.stderr)?.[0] ?? assert.fail(made.stderr);
+    const [listed] = rowsOf(await ok('webhooks', 'list', ...of));
+    assert.deepEqual([listed?.['ENDPOINT'], listed?.['URL'], listed?.['DISABLED']], [endpoint, receiver.url(), '-']);
+    assert.equal(await ok('webhooks', 'test', endpoint, ...of), 'It answered 204.');
+    const body = jsonRequest(otter({}, { background: true }));
+    const { id } = responseIn(await call('POST', `${holt.url}/v1/responses`, body));
+    await receiver.until((hits) => hits.length === 2, 'the delivery');
+    const [delivery] = rowsOf(await ok('webhooks', 'deliveries', endpoint, ...of));
+    assert.deepEqual([delivery?.['RESPONSE'], delivery?.['EVENT']], [id, 'response.completed']);
+    await ok('webhooks', 'redeliver', endpoint, delivery?.['DELIVERY'] ?? '', ...of);
+    await receiver.until((hits) => hits.length === 3, 'the same again');
+    assert.equal(await ok('webhooks', 'delete', endpoint, ...of), `${endpoint} is deleted.`);
+    assert.deepEqual(rowsOf(await ok('webhooks', 'list', ...of)), []);
   });
 });

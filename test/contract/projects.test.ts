@@ -253,6 +253,59 @@ describe('the responses of a project', () => {
   });
 });
 
+describe('the webhook endpoints of a project', () => {
+  test('are managed by an admin as by its own keys, and that is written down', async () => {
+    await using receiver = await Receiver.start();
+    await using holt = await startHolt({ ...LOCAL, env: ENV });
+    const [team, other] = [await makeTeam(holt), await makeTeam(holt)];
+    const place = `projects/${team.id}/webhook_endpoints`;
+    const body = { name: 'mine', url: receiver.url(), event_types: ['response.completed'] };
+    const { signing_secret: secret, ...made } = await adminJson<{ id: string; signing_secret: string }>(
+      holt,
+      'POST',
+      place,
+      body,
+    );
+    assert.match(secret, /^whsec_/);
+    const { data } = await adminJson<{ data: object[] }>(holt, 'GET', place);
+    assert.deepEqual(data, [made]);
+    assert.deepEqual(JSON.parse((await getIn(holt, team, `webhook_endpoints/${made.id}`)).text), made);
+    const ended = await endedIn(holt, team, otter());
+    await receiver.until((hits) => hits.length === 1, 'the delivery');
+    const deliveries = await adminJson<{ data: { id: string; response_id: string }[] }>(
+      holt,
+      'GET',
+      `${place}/${made.id}/deliveries`,
+    );
+    assert.deepEqual(
+      deliveries.data.map((delivery) => delivery.response_id),
+      [ended.id],
+    );
+    const delivery = deliveries.data[0]?.id ?? '';
+    await adminJson(holt, 'POST', `${place}/${made.id}/deliveries/${delivery}/redeliver`);
+    await receiver.until((hits) => hits.length === 2, 'the same again');
+    await adminJson(holt, 'POST', `${place}/${made.id}/test`, { event_type: 'response.completed' });
+    await receiver.until((hits) => hits.length === 3, 'the sample');
+    const elsewhere = `projects/${other.id}/webhook_endpoints/${made.id}`;
+    for (const [method, path] of [
+      ['DELETE', elsewhere],
+      ['GET', `${elsewhere}/deliveries`],
+      ['POST', `${elsewhere}/deliveries/${delivery}/redeliver`],
+    ] as const) {
+      assertError(await admin(holt, method, path), 404);
+    }
+    assertError(await admin(holt, 'POST', place, { ...body, url: 'ftp://x' }), 400, { param: 'url' });
+    assertError(await admin(holt, 'GET', 'projects/proj_nothing/webhook_endpoints'), 404, { message: /^Project/ });
+    await adminJson(holt, 'DELETE', `${place}/${made.id}`);
+    const entries = (await audited(holt)).filter(({ action }) => action.startsWith('webhook'));
+    assert.deepEqual(entries.toReversed(), [
+      { action: 'webhook_endpoint.create', target: made.id, detail: { project: team.id, name: 'mine' } },
+      { action: 'webhook_delivery.redeliver', target: delivery, detail: { project: team.id, endpoint: made.id } },
+      { action: 'webhook_endpoint.delete', target: made.id, detail: { project: team.id } },
+    ]);
+  });
+});
+
 describe('the retention of a project', () => {
   const BEFORE = 'Ambidextrous lighthouse keepers collect marmalade.';
   const AFTER = 'Eleven narwhals juggle flamboyant cucumbers.';

@@ -30,9 +30,9 @@ describe('help', () => {
       const { code, stdout, stderr } = await runHolt(words);
       assert.deepEqual([code, stderr], [0, '']);
       const commands = [...stdout.matchAll(/^ {2}holt (\w+)/gm)].map(([, name]) => name);
-      assert.deepEqual(commands, ['serve', 'projects', 'keys', 'responses', 'backup', 'doctor', 'help']);
+      assert.deepEqual(commands, ['serve', 'projects', 'keys', 'responses', 'webhooks', 'backup', 'doctor', 'help']);
     }
-    for (const name of ['serve', 'projects', 'keys', 'responses', 'backup', 'doctor']) {
+    for (const name of ['serve', 'projects', 'keys', 'responses', 'webhooks', 'backup', 'doctor']) {
       const [help, flag] = await Promise.all([runHolt(['help', name]), runHolt([name, '--help'])]);
       assert.deepEqual(help, flag);
       assert.equal(help.code, 0);

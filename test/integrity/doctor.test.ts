@@ -175,6 +175,23 @@ const DAMAGES: Damage[] = [
     finding: () => /: 3 deliveries belong to no webhook endpoint/,
   },
   {
+    name: 'limits are no object',
+    sql: () => "update project set limits = '7'",
+    finding: () => /default: its limits can't be read/,
+  },
+  {
+    name: 'a key has lost its project',
+    sql: () =>
+      `insert into api_key (id, project_id, name, hash, mask, created_at)
+        values ('key_1', 'proj_nothing', '', x'00', '', 0)`,
+    finding: () => /: 1 API keys belong to no project that is there/,
+  },
+  {
+    name: 'an entry of the audit log is no object',
+    sql: () => "insert into audit (at, action, target, detail) values (0, 'a', 'b', 'c')",
+    finding: () => /audit_1: the entry of the audit log can't be read/,
+  },
+  {
     name: 'an index is gone',
     sql: () => 'drop index chunk_place',
     finding: () => /it has no index chunk_place any more: restore a backup$/,

@@ -1,6 +1,6 @@
 /** What `holt help` says. */
 
-export type Command = 'serve' | 'projects' | 'keys' | 'responses' | 'backup' | 'doctor';
+export type Command = 'serve' | 'projects' | 'keys' | 'responses' | 'webhooks' | 'backup' | 'doctor';
 
 export function isCommand(name: string): name is Command {
   return Object.hasOwn(COMMAND_HELP, name);
@@ -12,6 +12,7 @@ export const HELP = `Usage: holt COMMAND [FLAGS]
   holt projects   lists, makes, changes and deletes projects
   holt keys       lists, makes and revokes the keys of a project
   holt responses  lists, shows and cancels the responses of a project
+  holt webhooks   lists, makes, tests and deletes the webhook endpoints of a project
   holt backup     makes a backup of a server while it serves
   holt doctor     checks a data directory that no server uses, or a backup
   holt help       this; "holt help COMMAND" says more of one
@@ -76,6 +77,21 @@ ${ASKING}`,
 
   --project PROJECT      as in holt projects list
   --status STATUS        queued, in_progress, completed, failed, incomplete or cancelled
+  --most N               the newest N; 20
+${ASKING}`,
+  webhooks: `Usage: holt webhooks list --project PROJECT
+       holt webhooks create --project PROJECT --name NAME --to URL [--event TYPE]
+       holt webhooks delete ENDPOINT --project PROJECT
+       holt webhooks test ENDPOINT --project PROJECT [--event TYPE]
+       holt webhooks deliveries ENDPOINT --project PROJECT [--most N]
+       holt webhooks redeliver ENDPOINT DELIVERY --project PROJECT
+
+"create" says the signing secret, which is shown this once. "deliveries" says what became of the newest events.
+
+  --project PROJECT      as in holt projects list
+  --to URL               where the events are sent
+  --event TYPE           response.completed, response.failed, response.incomplete or response.cancelled; as often as
+                         needed for "create", which takes all of them without it
   --most N               the newest N; 20
 ${ASKING}`,
   doctor: `Usage: holt doctor [--data DIR] [--config FILE]

@@ -11,6 +11,7 @@ const COMMANDS: Record<Command, () => Promise<number>> = {
   projects: async () => (await import('./projects.ts')).projects(),
   keys: async () => (await import('./keys.ts')).keys(),
   responses: async () => (await import('./responses.ts')).responses(),
+  webhooks: async () => (await import('./webhooks.ts')).webhooks(),
   backup: async () => (await import('./backup.ts')).backup(),
 };
 

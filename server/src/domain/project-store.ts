@@ -1,4 +1,5 @@
 import type { Response } from '../protocol/response.ts';
+import type { AuditEntry } from './audit.ts';
 import type { RetentionMode } from './retention.ts';
 import type { Page, PageQuery } from './webhook-store.ts';
 
@@ -41,17 +42,6 @@ export type StoredKey = {
 export type NewKey = Omit<StoredKey, 'lastUsedAt'> & { hash: Uint8Array };
 export type FoundKey = StoredKey & { hash: Uint8Array };
 
-/** What an admin has done. No secrets, and nothing of what responses hold. */
-export type AuditEntry = {
-  at: number;
-  /** What was done to what, as `project.update`. */
-  action: string;
-  /** The id of what it was done to. */
-  target: string;
-  detail: Record<string, unknown>;
-};
-/** What an admin does is in the audit log; what a client does with its own, is not. */
-export type Actor = 'client' | 'admin';
 export type StoredAuditEntry = AuditEntry & { id: string };
 
 /** A response as a list shows it: nothing of what it says. */

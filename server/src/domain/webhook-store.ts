@@ -1,3 +1,4 @@
+import type { AuditEntry } from './audit.ts';
 import type { WebhookDelivery, WebhookEventType } from '../protocol/webhooks.ts';
 
 /** Where the ends of background responses are told, and what became of it (contract.md §4.19). Times in ms. */
@@ -64,9 +65,12 @@ export type EndpointQueue = {
 
 export type NextStep = { state: 'delivered' } | { state: 'failed' } | { state: 'pending'; nextAt: number };
 
-/** A part of the port `Store`; the same rules hold. Deliveries are written by the append that ends a response. */
+/**
+ * A part of the port `Store`; the same rules hold. Deliveries are written by the append that ends a response. `audit` is
+ * written with the change, if it was made.
+ */
 export interface WebhookStore {
-  createEndpoint(projectId: string, endpoint: NewEndpoint): Promise<void>;
+  createEndpoint(projectId: string, endpoint: NewEndpoint, audit?: AuditEntry): Promise<void>;
   findEndpoint(projectId: string, id: string): Promise<StoredEndpoint | undefined>;
   listEndpoints(projectId: string, query: PageQuery): Promise<Page<StoredEndpoint>>;
   /** Enables it again. `updatedAt` moves only if that, or the change, made a difference. */
@@ -85,7 +89,7 @@ export interface WebhookStore {
     now: number,
   ): Promise<StoredEndpoint | undefined>;
   /** With all its deliveries. */
-  deleteEndpoint(projectId: string, id: string): Promise<boolean>;
+  deleteEndpoint(projectId: string, id: string, audit?: AuditEntry): Promise<boolean>;
 
   listDeliveries(projectId: string, endpointId: string, query: PageQuery): Promise<Page<StoredDelivery>>;
   /** Makes it due at `now`, whatever became of it before. */
@@ -94,6 +98,7 @@ export interface WebhookStore {
     endpointId: string,
     id: string,
     now: number,
+    audit?: AuditEntry,
   ): Promise<StoredDelivery | 'absent' | 'disabled'>;
   /** Every enabled endpoint of all projects, each with up to `perEndpoint` deliveries, due or not yet. */
   listPending(perEndpoint: number): Promise<EndpointQueue[]>;

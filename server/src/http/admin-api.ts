@@ -1,6 +1,8 @@
 import * as admin from '../protocol/admin.ts';
 import { responseAnswer } from '../protocol/answers.ts';
 import { pageQuery } from '../protocol/queries.ts';
+import * as webhooks from '../protocol/webhook-answers.ts';
+import { createWebhookEndpointBody, testWebhookEndpointBody } from '../protocol/webhooks.ts';
 import type { Operation } from './api.ts';
 
 /**
@@ -115,6 +117,58 @@ export const ADMIN_OPERATIONS: readonly Operation[] = [
     id: 'cancelResponseOfProject',
     summary: 'Stop a background response of a project',
     answer: responseAnswer,
+    errors: [404],
+  },
+  {
+    method: 'post',
+    path: '/admin/v1/projects/{id}/webhook_endpoints',
+    id: 'createEndpointOfProject',
+    summary: 'Create a webhook endpoint of a project; its secret is shown this once',
+    body: createWebhookEndpointBody,
+    answer: webhooks.webhookEndpointWithSecretAnswer,
+    errors: [404],
+  },
+  {
+    method: 'get',
+    path: '/admin/v1/projects/{id}/webhook_endpoints',
+    id: 'listEndpointsOfProject',
+    summary: 'List the webhook endpoints of a project, newest first',
+    query: pageQuery,
+    answer: webhooks.webhookEndpointsAnswer,
+    errors: [404],
+  },
+  {
+    method: 'delete',
+    path: '/admin/v1/projects/{id}/webhook_endpoints/{endpoint}',
+    id: 'deleteEndpointOfProject',
+    summary: 'Delete a webhook endpoint of a project',
+    answer: webhooks.deletedWebhookEndpointAnswer,
+    errors: [404],
+  },
+  {
+    method: 'post',
+    path: '/admin/v1/projects/{id}/webhook_endpoints/{endpoint}/test',
+    id: 'testEndpointOfProject',
+    summary: 'Send a sample to a webhook endpoint of a project',
+    body: testWebhookEndpointBody,
+    answer: webhooks.webhookTestAnswer,
+    errors: [404],
+  },
+  {
+    method: 'get',
+    path: '/admin/v1/projects/{id}/webhook_endpoints/{endpoint}/deliveries',
+    id: 'listDeliveriesOfProject',
+    summary: 'List what became of the events at a webhook endpoint',
+    query: pageQuery,
+    answer: webhooks.webhookDeliveriesAnswer,
+    errors: [404],
+  },
+  {
+    method: 'post',
+    path: '/admin/v1/projects/{id}/webhook_endpoints/{endpoint}/deliveries/{delivery}/redeliver',
+    id: 'redeliverOfProject',
+    summary: 'Send an event to an endpoint again',
+    answer: webhooks.webhookDeliveryAnswer,
     errors: [404],
   },
 ];

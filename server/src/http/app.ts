@@ -15,6 +15,7 @@ import { parseJson } from './parse-body.ts';
 import { sendError, toApiErrorAt } from './render-error.ts';
 import { stampDuration } from './request.ts';
 import { adminProjectRoutes } from './routes/admin-projects.ts';
+import { adminWebhookRoutes } from './routes/admin-webhooks.ts';
 import { adminRoutes } from './routes/admin.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
@@ -145,6 +146,7 @@ export function makeApp(deps: AppDeps): FastifyInstance {
     webhookEndpointRoutes(app, deps);
     adminRoutes(app, deps);
     adminProjectRoutes(app, deps);
+    adminWebhookRoutes(app, deps);
   });
   return app;
 }

@@ -30,7 +30,11 @@ export function renderOpenApi(version: string): string {
     paths: pathsOf(OPERATIONS),
     components: {
       securitySchemes: {
-        bearer: { type: 'http', scheme: 'bearer', description: 'The key the server was started with, if it has one.' },
+        bearer: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'A key of a project, or the one the server was started with; needed once there is any.',
+        },
       },
       schemas: namedSchemas(),
     },

@@ -1,6 +1,7 @@
+import { auditOf } from '../domain/audit.ts';
+import type { Actor } from '../domain/audit.ts';
 import { apiError } from '../domain/errors.ts';
 import type { CancelPurpose } from '../domain/ports.ts';
-import type { Actor } from '../domain/project-store.ts';
 import { isEnded } from '../domain/status.ts';
 import type { ResponsesDeps } from './deps.ts';
 import { findResponse } from './retrieve.ts';
@@ -40,15 +41,9 @@ export async function endByCancel(
 ): Promise<void> {
   const subscription = deps.hints.subscribe(id, RECHECK_MS, signal);
   try {
-    const at = deps.clock.now();
-    const audit = { at, action: 'response.cancel', target: id, detail: { project: projectId } };
-    const fenced = await deps.store.fenceForCancel(
-      projectId,
-      id,
-      deps.runs.workerId,
-      at,
-      actor === 'admin' ? audit : undefined,
-    );
+    const now = deps.clock.now();
+    const audit = auditOf(actor, now, 'response.cancel', id, { project: projectId });
+    const fenced = await deps.store.fenceForCancel(projectId, id, deps.runs.workerId, now, audit);
     if (fenced.outcome === 'fenced') {
       deps.runs.abort(id);
       await deps.runs.finishCancel(fenced.response, purpose);

@@ -1,3 +1,5 @@
+import { auditOf } from '../domain/audit.ts';
+import type { Actor } from '../domain/audit.ts';
 import { apiError } from '../domain/errors.ts';
 import { toListPage } from '../domain/list-page.ts';
 import type { PageQuery, StoredDelivery } from '../domain/webhook-store.ts';
@@ -27,9 +29,13 @@ export async function redeliver(
   projectId: string,
   endpointId: string,
   id: string,
+  actor: Actor = 'client',
 ): Promise<WebhookDelivery> {
   const endpoint = await findEndpoint(deps, projectId, endpointId);
-  const outcome = await deps.store.redeliver(projectId, endpointId, id, deps.clock.now());
+  const now = deps.clock.now();
+  const detail = { project: projectId, endpoint: endpointId };
+  const audit = auditOf(actor, now, 'webhook_delivery.redeliver', id, detail);
+  const outcome = await deps.store.redeliver(projectId, endpointId, id, now, audit);
   if (outcome === 'absent') throw apiError('webhook_delivery_not_found', { id, endpoint: endpointId });
   if (outcome === 'disabled') throw apiError('webhook_endpoint_disabled', { reason: endpoint.disabledReason });
   deps.webhooks.changed();

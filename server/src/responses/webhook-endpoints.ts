@@ -1,3 +1,5 @@
+import { auditOf } from '../domain/audit.ts';
+import type { Actor } from '../domain/audit.ts';
 import { apiError } from '../domain/errors.ts';
 import { toListPage } from '../domain/list-page.ts';
 import type { EndpointChange, PageQuery, StoredEndpoint } from '../domain/webhook-store.ts';
@@ -21,6 +23,7 @@ export async function createEndpoint(
   deps: Deps,
   projectId: string,
   { name, url, event_types }: { name: string; url: string; event_types: WebhookEventType[] },
+  actor: Actor = 'client',
 ): Promise<WebhookEndpointWithSecret> {
   checkUrl(deps, url);
   const now = deps.clock.now();
@@ -32,7 +35,8 @@ export async function createEndpoint(
     secret: deps.ids.webhookSecret(),
     createdAt: now,
   };
-  await deps.store.createEndpoint(projectId, endpoint);
+  const audit = auditOf(actor, now, 'webhook_endpoint.create', endpoint.id, { project: projectId, name });
+  await deps.store.createEndpoint(projectId, endpoint, audit);
   deps.webhooks.changed();
   const unset = { updatedAt: now, oldSecret: null, oldSecretUntil: null, disabledAt: null, disabledReason: null };
   return toWireWithSecret({ ...endpoint, ...unset });
@@ -103,8 +107,14 @@ export async function testEndpoint(
 }
 
 /** What was not sent to it yet never is. */
-export async function deleteEndpoint(deps: Deps, projectId: string, id: string): Promise<DeletedWebhookEndpoint> {
-  if (!(await deps.store.deleteEndpoint(projectId, id))) throw apiError('webhook_endpoint_not_found', { id });
+export async function deleteEndpoint(
+  deps: Deps,
+  projectId: string,
+  id: string,
+  actor: Actor = 'client',
+): Promise<DeletedWebhookEndpoint> {
+  const audit = auditOf(actor, deps.clock.now(), 'webhook_endpoint.delete', id, { project: projectId });
+  if (!(await deps.store.deleteEndpoint(projectId, id, audit))) throw apiError('webhook_endpoint_not_found', { id });
   deps.webhooks.changed();
   return { id, object: 'webhook_endpoint.deleted', deleted: true };
 }

@@ -1,4 +1,5 @@
-import type { AuditEntry, StoredAuditEntry } from '../../domain/project-store.ts';
+import type { AuditEntry } from '../../domain/audit.ts';
+import type { StoredAuditEntry } from '../../domain/project-store.ts';
 import type { Page, PageQuery } from '../../domain/webhook-store.ts';
 import type { Database, Row } from './database.ts';
 import { pageOf } from './rows.ts';

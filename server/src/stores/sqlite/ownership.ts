@@ -1,5 +1,5 @@
 import type { OwnedResponse, Store, StoredRequest } from '../../domain/ports.ts';
-import type { AuditEntry } from '../../domain/project-store.ts';
+import type { AuditEntry } from '../../domain/audit.ts';
 import { isEnded } from '../../domain/status.ts';
 import { recordAudit } from './audit.ts';
 import { insertChunk } from './chunks.ts';

@@ -1,3 +1,4 @@
+import type { AuditEntry } from '../../domain/audit.ts';
 import type { End } from '../../domain/ports.ts';
 import type {
   Attempt,
@@ -11,6 +12,7 @@ import type {
   StoredEndpoint,
 } from '../../domain/webhook-store.ts';
 import type { WebhookEvent, WebhookEventType } from '../../protocol/webhooks.ts';
+import { recordAudit } from './audit.ts';
 import type { Database, Row } from './database.ts';
 import { isDeletedProject } from './projects.ts';
 import { numberOrNull, pageOf, textOrNull } from './rows.ts';
@@ -28,7 +30,7 @@ const DELIVERY_COLUMNS = 'd.no, d.id, r.id as response_id, d.type, d.created_at,
 
 // ---------------------------------------------------------------- endpoints
 
-export function createEndpoint(db: Database, projectId: string, endpoint: NewEndpoint): void {
+export function createEndpoint(db: Database, projectId: string, endpoint: NewEndpoint, audit?: AuditEntry): void {
   if (isDeletedProject(db, projectId)) return;
   db.run(
     `insert into webhook_endpoint (id, project_id, name, url, event_types, secret, created_at, updated_at)
@@ -42,6 +44,7 @@ export function createEndpoint(db: Database, projectId: string, endpoint: NewEnd
     endpoint.createdAt,
     endpoint.createdAt,
   );
+  if (audit !== undefined) recordAudit(db, audit);
 }
 
 export function findEndpoint(db: Database, projectId: string, id: string): StoredEndpoint | undefined {
@@ -109,11 +112,12 @@ export function rotateSecret(
   return findEndpoint(db, projectId, id);
 }
 
-export function deleteEndpoint(db: Database, projectId: string, id: string): boolean {
+export function deleteEndpoint(db: Database, projectId: string, id: string, audit?: AuditEntry): boolean {
   const no = endpointNo(db, projectId, id);
   if (no === undefined) return false;
   db.run('delete from webhook_delivery where endpoint_no = ?', no);
   db.run('delete from webhook_endpoint where no = ?', no);
+  if (audit !== undefined) recordAudit(db, audit);
   return true;
 }
 
@@ -183,6 +187,7 @@ export function redeliver(
   endpointId: string,
   id: string,
   now: number,
+  audit?: AuditEntry,
 ): StoredDelivery | 'absent' | 'disabled' {
   const endpoint = findEndpoint(db, projectId, endpointId);
   const endpointPlace = endpointNo(db, projectId, endpointId);
@@ -195,6 +200,7 @@ export function redeliver(
     now,
     no,
   );
+  if (audit !== undefined) recordAudit(db, audit);
   const row = db.one(
     `select ${DELIVERY_COLUMNS} from webhook_delivery d join response r on r.no = d.response_no where d.no = ?`,
     no,
