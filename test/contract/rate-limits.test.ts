@@ -149,7 +149,7 @@ describe('requests a minute', () => {
 
     const other = await makeTeam(holt);
     assert.equal(ratesOf(await ask(other.headers))['remaining-requests'], '0');
-    assertLimited(await ask(other.headers), /models without a limit of their own .*Limit 5,/);
+    assertLimited(await ask(other.headers), /all models that '\*' stands for .*Limit 5,/);
   });
 
   test('a change of the limits counts at once, and without limits nothing is said of them', async () => {

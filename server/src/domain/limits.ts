@@ -105,6 +105,6 @@ export function describeScope({ kind, id }: Scope): string {
     case 'key':
       return `this API key ('${id}')`;
     case 'model':
-      return id === '*' ? 'models without a limit of their own' : `model '${id}'`;
+      return id === '*' ? "all models that '*' stands for" : `model '${id}'`;
   }
 }
