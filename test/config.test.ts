@@ -299,4 +299,5 @@ test('the greeting says where it serves and that the otter is a demonstration mo
   assert.match(holt.output(), /Holt serves the OpenAI Responses API at http:\/\/127\.0\.0\.1:\d+\/v1/);
   await holt.stop();
   assert.match(holt.output(), /otter is a demonstration model/);
+  assert.match(holt.output(), /there is no API key: every program on this machine may use it/);
 });

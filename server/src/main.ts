@@ -4,6 +4,7 @@ import { makeBackups } from './backup.ts';
 import { systemClock } from './clock.ts';
 import { ConfigError } from './config.ts';
 import type { ChatTimeouts, Config, ProviderConfig } from './config.ts';
+import { isLoopback } from './domain/loopback.ts';
 import type { Clock, Ids, Log, Provider, Random, Store } from './domain/ports.ts';
 import type { Seal } from './domain/seal.ts';
 import { waitMs } from './domain/wait.ts';
@@ -13,7 +14,6 @@ import type { ConnectionLimits } from './http/connections.ts';
 import { KEEP_ALIVE_MS } from './http/event-stream.ts';
 import { randomIds } from './ids.ts';
 import { makeLogger } from './logger.ts';
-import { isLoopback } from './domain/loopback.ts';
 import { NO_METRICS } from './domain/metrics.ts';
 import { makeMetrics } from './metrics.ts';
 import type { PrometheusMetrics } from './metrics.ts';
@@ -54,6 +54,8 @@ export type Overrides = {
 export type Holt = {
   /** Such as `http://127.0.0.1:8484`. */
   url: string;
+  /** Whether clients needed a key when it began to serve. */
+  keyed: boolean;
   /**
    * Takes no new work, lets running responses end for `worker.drain`, hands the rest back, closes. Rejects with
    * StopOverdue when that can't be done in time; then only the end of the process ends everything.
@@ -213,6 +215,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
 
   try {
     await worker.recover();
+    await known.load();
     // Not before: what is being taken over would look like nobody's.
     const chores = [() => forgetProjects.run(), () => void known.flush()];
     maintenance = new Maintenance({ store, clock, log, worker, chores, leaseMs: LEASE_MS });
@@ -225,7 +228,8 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
   webhooks.start();
   const { port } = app.server.address() as AddressInfo; // a TCP server that listens
   const host = config.server.host.includes(':') ? `[${config.server.host}]` : config.server.host;
-  return { url: `http://${host}:${port}`, stop };
+  const keyed = config.apiKey !== undefined || (await known.hasKeys());
+  return { url: `http://${host}:${port}`, keyed, stop };
 }
 
 function metricsOf({ models, providers, worker }: Config): PrometheusMetrics {

@@ -287,13 +287,18 @@ describe('what another project has', () => {
     for (const { name, request } of CASES[operation] ?? []) {
       test(`${operation}: ${name}`, async () => {
         const ghosts = neverThere(theirs);
-        const send = (team: Team, ids: Ids, asker: Ids): Promise<Answer> => {
+        const send = (team: Team, ids: Ids, asker: Ids, verb: string = method): Promise<Answer> => {
           const { path, body } = request(ids, asker);
-          return ask(team, method.toUpperCase(), path, body);
+          return ask(team, verb.toUpperCase(), path, body);
         };
         const before = await stateOf(owner, theirs);
         const real = await send(stranger, theirs, own);
         assert.deepEqual(lookOf(real, theirs), lookOf(await send(stranger, ghosts, own), ghosts));
+        if (method === 'get') {
+          const [head, ghost] = [await send(stranger, theirs, own, 'head'), await send(stranger, ghosts, own, 'head')];
+          assert.deepEqual(lookOf(head, theirs), lookOf(ghost, ghosts));
+          assert.equal(head.status, real.status);
+        }
         assert.ok(real.status === 404 || real.status === 400, `${real.status}: ${real.text}`);
         assert.deepEqual(await stateOf(owner, theirs), before, 'nothing of it was changed');
         const granted = await send(owner, theirs, theirs);

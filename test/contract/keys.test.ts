@@ -74,6 +74,9 @@ describe('a key of a project', () => {
       [answer.headers.get('openai-project'), answer.headers.get('openai-organization')],
       [team.id, 'holt'],
     );
+    const stream = await post(holt, otter({ tokens: 1 }, { stream: true, store: false }), team.headers);
+    assert.match(stream.headers.get('content-type') ?? '', /^text\/event-stream/);
+    assert.equal(stream.headers.get('openai-project'), team.id);
     const own = await models(holt, bearer(API_KEY));
     assert.equal(own.headers.get('openai-project'), 'default');
     const refused = await models(holt, bearer('nonsense'));
@@ -264,13 +267,26 @@ describe('what is known of keys', () => {
     assert.equal(asked.get('touchKeys'), 2);
   });
 
-  test('a store that does not answer lets nobody in by mistake, and HOLT_API_KEY is known without it', async () => {
-    const failing = (store: Store): Store =>
-      storeAround(store, (verb, call) => (verb === 'findKey' ? Promise.reject(new StoreUnavailable('gone')) : call()));
-    await using holt = await startHolt({ env: ENV, overrides: { wrapStore: failing } });
-    const { headers } = await makeTeam(holt);
-    assertError(await models(holt, headers), 503, { code: 'store_unavailable' });
+  test('counts on while the store does not answer, which lets nobody in by mistake', async () => {
+    const clock = new FakeClock();
+    let failing = false;
+    const wrapStore = (store: Store): Store =>
+      storeAround(store, (verb, call) =>
+        failing && verb === 'findKey' ? Promise.reject(new StoreUnavailable('gone')) : call(),
+      );
+    await using holt = await startHolt({ env: ENV, overrides: { wrapStore, clock } });
+    const [known, unknown] = [await makeTeam(holt), await makeTeam(holt)];
+    const wrong = bearer(`sk-holt-${'x'.repeat(43)}`);
+    assert.equal((await models(holt, known.headers)).status, 200);
+    assertError(await models(holt, wrong), 401);
+    failing = true;
+    assertError(await models(holt, unknown.headers), 503, { code: 'store_unavailable' });
     assert.equal((await models(holt, bearer(API_KEY))).status, 200);
+    clock.advance(5_000);
+    assert.equal((await models(holt, known.headers)).status, 200);
+    assertError(await models(holt, wrong), 401);
+    await adminJson(holt, 'DELETE', `projects/${known.id}/keys/${known.key.id}`);
+    assertError(await models(holt, known.headers), 503, { code: 'store_unavailable' });
   });
 });
 

@@ -61,7 +61,7 @@ export async function startHolt(options: InProcess = {}): Promise<TestHolt> {
   return { url: holt.url, client: clientOf(holt.url, config.apiKey), data, stop, [Symbol.asyncDispose]: stop };
 }
 
-/** A stop waits for what runs by the clock, and nobody else moves that any more. */
+/** A stop waits for what runs by the clock, and nobody else moves that any more; for the disk it waits in real time. */
 async function passUntil(stopped: Promise<void>, clock: FakeClock): Promise<void> {
   const state = { over: false };
   const end = (): void => {
@@ -70,7 +70,7 @@ async function passUntil(stopped: Promise<void>, clock: FakeClock): Promise<void
   stopped.then(end, end);
   while (!state.over) {
     await new Promise((resolve) => {
-      setImmediate(resolve);
+      setTimeout(resolve, 1);
     });
     clock.advance(1);
   }

@@ -1,7 +1,7 @@
 import { loadProcessConfig } from '../config.ts';
 import type { Config } from '../config.ts';
 import { StopOverdue, start } from '../main.ts';
-import type { Overrides } from '../main.ts';
+import type { Holt, Overrides } from '../main.ts';
 
 /** `holt serve`: runs until SIGTERM or SIGINT, then stops gracefully; a second signal ends it at once. */
 export async function serve(overrides: Overrides = {}): Promise<number> {
@@ -27,12 +27,12 @@ export async function serve(overrides: Overrides = {}): Promise<number> {
     process.on('SIGINT', stop);
   });
   // Only now: whoever reads that it serves may stop it at once.
-  console.log(greeting(config, holt.url));
+  console.log(greeting(config, holt));
   await stopped;
   return 0;
 }
 
-function greeting(config: Config, url: string): string {
+function greeting(config: Config, { url, keyed }: Holt): string {
   const lines = [`Holt serves the OpenAI Responses API at ${url}/v1`, `  data: ${config.store.data}`];
   for (const [name, { provider, model }] of Object.entries(config.models)) {
     lines.push(
@@ -44,9 +44,9 @@ function greeting(config: Config, url: string): string {
     lines.push('  Point Holt at a real one with --upstream http://localhost:11434/v1, or in holt.yaml.');
   }
   lines.push(
-    config.apiKey === undefined
-      ? '  no API key is set: every program on this machine may use it, and nobody else'
-      : '  clients need the API key',
+    keyed
+      ? '  clients need an API key'
+      : '  there is no API key: every program on this machine may use it, and nobody else',
   );
   return lines.join('\n');
 }

@@ -1,5 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { Clock, Log } from '../domain/ports.ts';
+import { DEFAULT_PROJECT } from '../domain/project-store.ts';
 import type { FoundKey, ProjectStore, Projects, StoredKey, StoredProject } from '../domain/project-store.ts';
 import { Recent } from './recent.ts';
 
@@ -38,6 +39,12 @@ export class KnownProjects implements Projects {
     this.#projects = new Recent({ ...settings, load: (id) => store.findProject(id) });
     this.#keys = new Recent({ ...settings, load: (hash) => store.findKey(Buffer.from(hash, 'latin1')) });
     this.#any = new Recent({ ...settings, load: async () => ((await store.hasKeys()) ? true : undefined) });
+  }
+
+  /** What a request without a key of a project needs: so that it is known when the store can't be asked. */
+  async load(): Promise<void> {
+    await this.#any.get('');
+    await this.#projects.get(DEFAULT_PROJECT);
   }
 
   find(id: string): StoredProject | undefined | Promise<StoredProject | undefined> {

@@ -1,6 +1,10 @@
+import { StoreUnavailable } from '../domain/ports.ts';
 import type { Clock } from '../domain/ports.ts';
 
-/** What the store said a moment ago, so that it is not asked each time. What is not there is remembered, too. */
+/**
+ * What the store said a moment ago, so that it is not asked each time. What is not there is remembered, too. While the
+ * store can't answer, what it said last counts on.
+ */
 
 type Entry<V> = { value: V; until: number };
 
@@ -25,7 +29,7 @@ export class Recent<V> {
     this.#settings = settings;
   }
 
-  /** At once if it is known, else as soon as the store has said it. Rejects as the store does. */
+  /** At once if it is known, else as soon as the store has said it. Rejects as the store does, if it never said it. */
   get(name: string): V | undefined | Promise<V | undefined> {
     const known = this.#there.get(name) ?? this.#absent.get(name);
     if (known !== undefined && known.until > this.#settings.clock.now()) return known.value;
@@ -55,6 +59,11 @@ export class Recent<V> {
         else this.#keep(this.#there, name, { value, until });
       }
       return value;
+    } catch (error) {
+      const last = this.#there.get(name) ?? this.#absent.get(name);
+      if (!(error instanceof StoreUnavailable) || asked !== this.#asked || last === undefined) throw error;
+      last.until = clock.now() + forMs;
+      return last.value;
     } finally {
       asked.delete(name);
     }
