@@ -2,42 +2,23 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import OpenAI from 'openai';
 import type { Config } from '../../server/src/config.ts';
-import type { Limits } from '../../server/src/domain/limits.ts';
-import { StoreUnavailable } from '../../server/src/domain/ports.ts';
-import type { Store } from '../../server/src/domain/ports.ts';
 import { FakeClock } from '../support/clock.ts';
-import { startHolt, temporaryDirectory } from '../support/holt.ts';
-import type { InProcess, TestHolt } from '../support/holt.ts';
-import { storeAround } from '../support/store-around.ts';
+import type { TestHolt } from '../support/holt.ts';
 import { startUpstream } from '../support/upstream.ts';
 import type { Upstream } from '../support/upstream.ts';
-import { ADMIN_KEY, adminJson, bearer, makeKey, makeTeam } from './admin-client.ts';
+import { adminJson, bearer, makeKey, makeTeam } from './admin-client.ts';
+import { BACKGROUND, limit, startLimited } from './limited.ts';
 import { MovedClock } from './moved-clock.ts';
 import { SILENT, assertError, call, cancel, create, get, otter, poll, pollUntil, post, responseIn } from './wire.ts';
 import type { Answer } from './wire.ts';
 
-/** Limits and budgets as clients meet them: who is sent away, with what, and who never is. */
+/** Limits as clients meet them: who is sent away, with what, and who never is. */
 
 let upstream: Upstream;
 before(async () => {
   upstream = await startUpstream();
 });
 after(() => upstream.stop());
-
-const ENV = { HOLT_ADMIN_KEY: ADMIN_KEY };
-const NOON_MS = 43_200_000;
-const DAY_MS = 86_400_000;
-
-/** The real clock, in the middle of a day. */
-function noonClock(): MovedClock {
-  const clock = new MovedClock();
-  clock.later = NOON_MS - (clock.now() % DAY_MS) + DAY_MS;
-  return clock;
-}
-
-function startLimited(options: InProcess = {}): Promise<TestHolt> {
-  return startHolt({ env: ENV, ...options });
-}
 
 /** All models but the demonstration one are an upstream's, which answers at once. */
 function startWithUpstream(): Promise<TestHolt> {
@@ -48,11 +29,6 @@ function startWithUpstream(): Promise<TestHolt> {
       config.models['otter'] = { provider: 'otter' };
     },
   });
-}
-
-/** Limits of the project that everybody is in while there is no key. */
-async function limit(holt: TestHolt, limits: Limits): Promise<void> {
-  await adminJson(holt, 'POST', 'projects/default', { limits });
 }
 
 function ratesOf({ headers }: Answer): Record<string, string> {
@@ -67,8 +43,6 @@ function assertLimited(answer: Answer, message: RegExp, atMost = 60): void {
   assert.ok(Number(answer.headers.get('retry-after')) <= atMost);
   assert.equal(answer.headers.get('x-should-retry'), 'true');
 }
-
-const BACKGROUND = otter({ tokens: 1 }, { background: true });
 
 describe('requests a minute', () => {
   test('beyond the limit a create is a 429 that names it, leaves nothing, and succeeds when it said so', async () => {
@@ -269,114 +243,5 @@ describe('background responses that are unfinished', () => {
     assert.deepEqual([second.status, ratesOf(second)['remaining-requests']], [200, '7']);
     assert.equal((await post(holt, ask, team.headers)).status, 200);
     assertLimited(await post(holt, ask, team.headers), new RegExp(`project '${team.id}'`));
-  });
-});
-
-describe('budgets of a day', () => {
-  async function assertSpent(holt: TestHolt, message: RegExp): Promise<Answer> {
-    const answer = await post(holt, BACKGROUND);
-    assertError(answer, 429, { type: 'insufficient_quota', code: 'insufficient_quota', param: null, message });
-    assert.equal(answer.headers.get('x-should-retry'), 'false');
-    return answer;
-  }
-
-  test('what is used up is insufficient_quota until the next day, also after a restart', async () => {
-    const clock = noonClock();
-    const data = await temporaryDirectory();
-    const message = /^You exceeded your current quota: project 'default' has used \d+ of 100 tokens for today/;
-    {
-      await using holt = await startLimited({ overrides: { clock }, data });
-      await limit(holt, { tokens_per_day: 100 });
-      const { usage } = await create(holt, otter({ tokens: 20 }));
-      assert.ok(usage !== null && usage !== undefined && usage.total_tokens < 100, 'the first leaves something');
-      const running = await create(holt, otter(SILENT, { background: true }));
-      const last = await create(holt, otter({ tokens: 40 }, { background: true }));
-      await pollUntil(holt, last.id);
-      const refused = await assertSpent(holt, message);
-      const untilMidnight = Number(refused.headers.get('retry-after'));
-      assert.ok(untilMidnight > 11 * 3_600 && untilMidnight <= 12 * 3_600, String(untilMidnight));
-
-      assert.equal(responseIn(await get(holt, `responses/${running.id}`)).status, 'in_progress', 'it is not cut off');
-      assert.equal((await cancel(holt, running.id)).status, 200);
-      assert.equal((await post(holt, { model: 'otter', input: 'x' }, {}, 'responses/input_tokens')).status, 200);
-    }
-    await using holt = await startLimited({ overrides: { clock }, data });
-    await assertSpent(holt, message);
-    clock.later += NOON_MS + 60_000;
-    await create(holt, otter({ tokens: 1 }));
-  });
-
-  test('the official client does not try again', async () => {
-    await using holt = await startLimited();
-    await limit(holt, { tokens_per_day: 1 });
-    await create(holt, otter());
-    let tries = 0;
-    const client = new OpenAI({
-      baseURL: `${holt.url}/v1`,
-      apiKey: 'none',
-      maxRetries: 2,
-      fetch: (url, init) => {
-        tries += 1;
-        return fetch(url, init);
-      },
-    });
-    await assert.rejects(client.responses.create({ model: 'otter', input: 'Hello' }), (error) => {
-      assert.ok(error instanceof OpenAI.RateLimitError);
-      assert.deepEqual([error.code, error.type], ['insufficient_quota', 'insufficient_quota']);
-      return true;
-    });
-    assert.equal(tries, 1);
-  });
-
-  for (const [title, body, path] of [
-    ['stored and in the foreground', otter(), 'responses'],
-    ['not stored', otter({}, { store: false }), 'responses'],
-    ['a compaction', { model: 'otter', input: 'Otters.' }, 'responses/compact'],
-  ] as const) {
-    test(`what is ${title} counts, in money by the price of its model`, async () => {
-      const data = await temporaryDirectory();
-      const configure = (config: Config): void => {
-        config.models = { '*': { provider: 'upstream', price: { input: 1_000, output: 1_000 } } };
-      };
-      {
-        await using holt = await startLimited({ data, configure, flags: ['--upstream', upstream.url] });
-        await limit(holt, { cost_per_day: 0.001 });
-        assert.equal((await post(holt, body, {}, path)).status, 200);
-        await assertSpent(holt, /project 'default' has used 0\.\d+ of 0\.001 in money for today/);
-      }
-      await using again = await startLimited({ data, configure, flags: ['--upstream', upstream.url] });
-      await assertSpent(again, /project 'default' has used 0\.\d+ of 0\.001 in money for today/);
-    });
-  }
-
-  test('an answer that could not be counted is an answer all the same', async () => {
-    let tried = 0;
-    const wrapStore = (store: Store): Store =>
-      storeAround(store, (verb, verbItself) => {
-        if (verb !== 'addUsage') return verbItself();
-        tried += 1;
-        return Promise.reject(new StoreUnavailable('the disk is away'));
-      });
-    await using holt = await startLimited({ overrides: { wrapStore } });
-    assert.equal((await create(holt, otter({}, { store: false }))).status, 'completed');
-    assert.equal(tried, 1);
-  });
-
-  test('a model and a key have budgets, and nobody pays for another', async () => {
-    await using holt = await startLimited({
-      configure: (config) => {
-        config.models = { '*': { provider: 'otter' }, otter: { provider: 'otter', allowance: { tokens_per_day: 1 } } };
-      },
-    });
-    const team = await makeTeam(holt);
-    const key = bearer((await makeKey(holt, team.id, { limits: { tokens_per_day: 1 } })).value);
-    const ask = (model: string, headers: Record<string, string>): Promise<Answer> =>
-      post(holt, otter({ tokens: 1 }, { model }), headers);
-    assert.equal((await ask('mink', key)).status, 200);
-    assertError(await ask('mink', key), 429, { code: 'insufficient_quota', message: /this API key \('key_/ });
-    assert.equal((await ask('mink', team.headers)).status, 200);
-    assert.equal((await ask('otter', team.headers)).status, 200);
-    assertError(await ask('otter', team.headers), 429, { code: 'insufficient_quota', message: /model 'otter'/ });
-    assert.equal((await ask('mink', team.headers)).status, 200);
   });
 });
