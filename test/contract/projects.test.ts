@@ -4,6 +4,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { StoreUnavailable } from '../../server/src/domain/ports.ts';
+import type { Store } from '../../server/src/domain/ports.ts';
 import type { Project } from '../../server/src/protocol/admin.ts';
 import { TextFinder } from '../support/find-text.ts';
 import { startHolt, temporaryDirectory } from '../support/holt.ts';
@@ -452,6 +453,24 @@ describe('deleting a project', () => {
     await within(20_000, forgotten, 'it is forgotten');
     await holt.stop();
     assert.deepEqual(rowsOf(data, team.id), NOTHING);
+  });
+
+  test('is not held up by a response that can not be ended', async (t) => {
+    const broken: string[] = [];
+    const wrapStore = (store: Store): Store =>
+      storeAround(store, (verb, run, args) =>
+        verb === 'fenceForCancel' && broken.includes(String(args[1]))
+          ? Promise.reject(new StoreUnavailable('its log is damaged'))
+          : run(),
+      );
+    const { holt, forgotten } = await startTold(t, { overrides: { wrapStore } });
+    const [first, second] = [await makeTeam(holt), await makeTeam(holt)];
+    broken.push((await createIn(holt, first, otter(SILENT, { background: true }))).id);
+    await createIn(holt, first, otter(SILENT, { background: true }));
+    await createIn(holt, second, otter(SILENT, { background: true }));
+    await adminJson(holt, 'DELETE', `projects/${first.id}`);
+    await adminJson(holt, 'DELETE', `projects/${second.id}`);
+    await within(20_000, forgotten, 'the other one is forgotten');
   });
 
   test('is refused for the project default', async () => {

@@ -21,6 +21,8 @@ export class ForgetProjects {
   readonly #deps: Deps;
   #underWay: Promise<void> | undefined;
   #stopped = false;
+  /** What could not be ended, as when its log is damaged: said once, tried each time. */
+  readonly #stuck = new Set<string>();
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -59,12 +61,25 @@ export class ForgetProjects {
         return;
       }
       const ended = await Promise.all(unfinished.map((response) => this.#end(id, response)));
-      if (ended.length > 0 && !ended.includes(true)) return; // others are ending what is left
+      // Others are ending what is left, or it can't be ended now; it must not keep other projects waiting.
+      if (ended.length > 0 && !ended.includes(true)) return;
     }
   }
 
   /** Whether this made an end of it. */
   async #end(projectId: string, id: string): Promise<boolean> {
+    try {
+      return await this.#cancelAndDelete(projectId, id);
+    } catch (error) {
+      if (!this.#stuck.has(id)) {
+        this.#deps.log.error({ err: error, response_id: id }, 'a response of a deleted project could not be ended');
+      }
+      this.#stuck.add(id);
+      return false;
+    }
+  }
+
+  async #cancelAndDelete(projectId: string, id: string): Promise<boolean> {
     const { store, hints, clock, worker } = this.#deps;
     hints.announce(id, { leaving: true });
     const fenced = await store.fenceForCancel(projectId, id, worker.workerId, clock.now());
