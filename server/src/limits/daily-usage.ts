@@ -48,6 +48,12 @@ export class DailyUsage {
     return asking;
   }
 
+  /** Without asking anybody. */
+  known(scope: Scope): Sum | undefined {
+    const entry = this.#entries.get(nameOf(scope));
+    return entry?.day === dayOf(this.#deps.clock.now()) ? entry.sum : undefined;
+  }
+
   /** It is in the store by now, so what is not known yet will be read. */
   add(scope: Scope, modelEntry: string, counts: TokenCounts): void {
     const entry = this.#entries.get(nameOf(scope));

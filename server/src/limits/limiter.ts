@@ -90,7 +90,7 @@ export class ProcessLimiter implements Limiter {
       this.#checkRates(meters);
       const now = this.#deps.clock.now();
       for (const { bucket, amount } of meters) bucket.take(amount, now);
-      this.#charges.set(work.id, { meters, budgeted, entry: work.model.entry });
+      if (work.tokens !== undefined) this.#charges.set(work.id, { meters, budgeted, entry: work.model.entry });
     } finally {
       this.#tell(work, meters);
     }
@@ -131,8 +131,8 @@ export class ProcessLimiter implements Limiter {
   }
 
   #checkBudget(scope: Limited): void {
-    const sum = this.#daily.get(scope);
-    if (sum instanceof Promise) return; // midnight was a moment ago
+    const sum = this.#daily.known(scope);
+    if (sum === undefined) return; // midnight was a moment ago
     const { tokens_per_day: tokens, cost_per_day: cost } = scope.limits;
     const spent =
       tokens !== undefined && sum.tokens >= tokens
