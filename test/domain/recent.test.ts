@@ -37,7 +37,6 @@ test('many who ask at once ask the store once', async () => {
 
 test('an answer that was under way when something changed is forgotten', async () => {
   let say: (value: string) => void = () => undefined;
-  const answers: string[] = [];
   const load = (): Promise<string> =>
     new Promise((resolve) => {
       say = resolve;
@@ -49,6 +48,5 @@ test('an answer that was under way when something changed is forgotten', async (
   const after = recent.get('a');
   say('new');
   sayBefore('old');
-  answers.push(String(await before), String(await after), String(recent.get('a')));
-  assert.deepEqual(answers, ['old', 'new', 'new']);
+  assert.deepEqual([await before, await after, await recent.get('a')], ['old', 'new', 'new']);
 });
