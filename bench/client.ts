@@ -68,10 +68,10 @@ async function firstTokens(args: {
 }
 
 /** Creates responses without a stream. -> their ids */
-async function create(args: { url: string; body: object; times: number }): Promise<string[]> {
+async function create(args: { url: string; body: object; key?: string; times: number }): Promise<string[]> {
   const ids: string[] = [];
   await inParallel(args.times, async () => {
-    const { id } = (await call(`${args.url}/v1/responses`, args.body)) as { id: string };
+    const { id } = (await call(`${args.url}/v1/responses`, args.body, args.key)) as { id: string };
     ids.push(id);
   });
   return ids;
@@ -87,6 +87,13 @@ async function statuses(args: { url: string; ids: string[] }): Promise<Record<st
   return found;
 }
 
+/** Reads a response so many times. */
+async function poll(args: { url: string; id: string; key?: string; times: number }): Promise<void> {
+  await inParallel(args.times, async () => {
+    await call(`${args.url}/v1/responses/${args.id}`, undefined, args.key);
+  });
+}
+
 async function inParallel(times: number, run: (index: number) => Promise<void>): Promise<void> {
   let next = 0;
   const lane = async (): Promise<void> => {
@@ -98,10 +105,12 @@ async function inParallel(times: number, run: (index: number) => Promise<void>):
   await Promise.all(Array.from({ length: AT_ONCE }, lane));
 }
 
-function call(url: string, body?: object): Promise<unknown> {
+function call(url: string, body?: object, key?: string): Promise<unknown> {
   const json = body === undefined ? undefined : JSON.stringify(body);
-  const headers =
-    json === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) };
+  const headers = {
+    ...(json !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) }),
+    ...(key !== undefined && { authorization: `Bearer ${key}` }),
+  };
   return new Promise((resolve, reject) => {
     const sent = request(url, { agent, method: json === undefined ? 'GET' : 'POST', headers }, (reply) => {
       let text = '';
@@ -117,4 +126,4 @@ function call(url: string, body?: object): Promise<unknown> {
   });
 }
 
-answer({ open, count, finish, firstTokens, create, statuses });
+answer({ open, count, finish, firstTokens, create, statuses, poll });

@@ -24,6 +24,7 @@ export async function startHolt(options: {
   upstream: string;
   /** `worker.concurrency`, when the default is too small. */
   concurrency?: number;
+  adminKey?: string;
   /** Node's. */
   flags?: string[];
 }): Promise<HoltProcess> {
@@ -43,7 +44,14 @@ export async function startHolt(options: {
       '--log-level=warn',
       `--upstream=${options.upstream}`,
     ],
-    { cwd: ROOT, env: { PATH: process.env['PATH'] }, stdio: ['ignore', 'pipe', 'inherit'] },
+    {
+      cwd: ROOT,
+      env: {
+        PATH: process.env['PATH'],
+        ...(options.adminKey !== undefined && { HOLT_ADMIN_KEY: options.adminKey }),
+      },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
   );
   const exited = once(child, 'exit');
   const url = await new Promise<string>((resolve, reject) => {

@@ -2,6 +2,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { measureAuth } from './auth.ts';
+import type { Auth } from './auth.ts';
 import { measureFlatOut, measurePaced } from './cpu.ts';
 import type { Cpu } from './cpu.ts';
 import { measureFirstToken } from './first-token.ts';
@@ -12,17 +14,18 @@ import type { Memory } from './memory.ts';
 import { startSetup } from './setup.ts';
 import { show } from './spread.ts';
 
-/** `npm run bench`: three figures, each a ratio or a difference of things measured side by side in one run. */
+/** `npm run bench`: four figures, each a ratio or a difference of things measured side by side in one run. */
 
-const PARTS = ['first-token', 'paced', 'flat', 'memory'] as const;
+const PARTS = ['first-token', 'paced', 'flat', 'memory', 'auth'] as const;
 type Part = (typeof PARTS)[number];
-type Results = { firstToken?: FirstToken; paced?: Cpu; flat?: Cpu; memory?: Memory };
+type Results = { firstToken?: FirstToken; paced?: Cpu; flat?: Cpu; memory?: Memory; auth?: Auth };
 
 const FULL = {
   firstToken: { rounds: 5, pairs: 40 },
   paced: { rounds: 5, windowS: 4 },
   flat: { rounds: 5, repeats: 2 },
   memory: { rounds: 5, responses: 2_000 },
+  auth: { rounds: 10, polls: 10_000 },
 };
 /** Shows that everything works; its figures are too coarse to judge by. */
 const QUICK = {
@@ -30,6 +33,7 @@ const QUICK = {
   paced: { rounds: 1, windowS: 2 },
   flat: { rounds: 1, repeats: 1 },
   memory: { rounds: 1, responses: 500 },
+  auth: { rounds: 2, polls: 2_000 },
 };
 
 const { values: options } = parseArgs({
@@ -56,13 +60,14 @@ async function measure(): Promise<Results> {
     if (wanted('paced')) results.paced = await measurePaced(setup, size.paced);
     if (wanted('flat')) results.flat = await measureFlatOut(setup, size.flat);
     if (wanted('memory')) results.memory = await measureMemory(setup, size.memory);
+    if (wanted('auth')) results.auth = await measureAuth(setup, size.auth);
   } finally {
     await setup.stop();
   }
   return results;
 }
 
-function lines({ firstToken, paced, flat, memory }: Results): string[] {
+function lines({ firstToken, paced, flat, memory, auth }: Results): string[] {
   const found: string[] = [];
   if (firstToken !== undefined) {
     const { gapMs, foregroundMs, backgroundMs, syncMs } = firstToken;
@@ -85,6 +90,12 @@ function lines({ firstToken, paced, flat, memory }: Results): string[] {
     found.push(
       `memory per response in flight, of ${memory.responses}: ${show(memory.silentKB, 1)} kB   goal <= 64`,
       `    with a stream attached to each ${show(memory.streamedKB, 1)} kB`,
+    );
+  }
+  if (auth !== undefined) {
+    found.push(
+      `CPU per poll with a key and limits over one without: ${show(auth.ratio, 2)} x   goal <= 1.1`,
+      `    with ${show(auth.keyedUs, 1)} us, without ${show(auth.openUs, 1)} us`,
     );
   }
   return found;

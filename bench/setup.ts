@@ -10,7 +10,7 @@ export type Setup = {
   client: Peer;
   /** The bare relay; `ready` is its URL. */
   relay: Peer<string>;
-  holt(options?: { concurrency?: number }): Promise<HoltProcess>;
+  holt(options?: { concurrency?: number; adminKey?: string }): Promise<HoltProcess>;
   stop(): Promise<void>;
 };
 

@@ -171,6 +171,17 @@ test('the environment is interpolated into any text', async () => {
   });
 });
 
+test('what all who ask a model may use together, and what it costs', async () => {
+  const config = await load(`
+providers: { vllm: { kind: chat, base_url: "http://gpu:8000/v1" } }
+models:
+  small: { provider: vllm, limits: { run_time: 5 min, requests_per_minute: 60, cost_per_day: 2.5 } }
+  large: { provider: vllm, price: { input: 0.5, cached_input: 0, output: 2 } }`);
+  assert.deepEqual(config.models['small']?.limits, { runTimeMs: 300_000 });
+  assert.deepEqual(config.models['small']?.allowance, { requests_per_minute: 60, cost_per_day: 2.5 });
+  assert.deepEqual(config.models['large']?.price, { input: 0.5, cached_input: 0, output: 2 });
+});
+
 for (const [title, text, pattern] of [
   ['an unknown key', 'server: { prot: 1 }', /holt\.yaml: server\.prot: no such setting/],
   ['a wrong type', 'server: { port: many }', /holt\.yaml: server\.port: .*expected number/],
@@ -184,6 +195,56 @@ for (const [title, text, pattern] of [
   ['headers that may take longer than all', 'server: { headers_timeout: 6 min }', /headers_timeout: expected at most/],
   ['readers cut between two comments', 'server: { stall_timeout: 5 s }', /stall_timeout: expected at least 20 s/],
   ['a model without any time', 'models: { "*": { provider: a, limits: { run_time: 0 s } } }', /run_time/],
+  [
+    'a model with no requests at all',
+    'models: { x: { provider: a, limits: { requests_per_minute: 0 } } }',
+    /models\.x\.limits\.requests_per_minute: .*>=1/,
+  ],
+  [
+    'a model with fewer tokens than none',
+    'models: { x: { provider: a, limits: { tokens_per_minute: -1 } } }',
+    /models\.x\.limits\.tokens_per_minute: .*>=1/,
+  ],
+  [
+    'a model with half a response',
+    'models: { x: { provider: a, limits: { background_running: 1.5 } } }',
+    /models\.x\.limits\.background_running: .*int/,
+  ],
+  [
+    'a model with a number in quotes',
+    'models: { x: { provider: a, limits: { tokens_per_day: "5" } } }',
+    /models\.x\.limits\.tokens_per_day: .*expected number/,
+  ],
+  [
+    'a model with a budget of nothing',
+    'models: { x: { provider: a, limits: { cost_per_day: 0 } } }',
+    /models\.x\.limits\.cost_per_day: .*>0/,
+  ],
+  [
+    'a model with a limit that there is not',
+    'models: { x: { provider: a, limits: { requests: 1 } } }',
+    /models\.x\.limits\.requests: no such setting/,
+  ],
+  [
+    'a model with half a price',
+    'models: { x: { provider: a, price: { input: 1 } } }',
+    /models\.x\.price\.output: expected a number/,
+  ],
+  [
+    'a model with a price below nothing',
+    'models: { x: { provider: a, price: { input: -1, output: 1 } } }',
+    /models\.x\.price\.input: expected at least 0/,
+  ],
+  [
+    'a model with a price in quotes',
+    'models: { x: { provider: a, price: { input: "1 EUR", output: 1 } } }',
+    /models\.x\.price\.input: expected a number/,
+  ],
+  [
+    'a model with a price of what is not priced',
+    'models: { x: { provider: a, price: { input: 1, output: 1, image: 1 } } }',
+    /models\.x\.price\.image: no such setting/,
+  ],
   ['a provider of no kind', 'providers: { a: { kind: magic } }', /providers\.a\.kind/],
   ['a bad URL', 'providers: { a: { kind: chat, base_url: "ftp://x" } }', /providers\.a\.base_url: expected an http/],
   ['a model of an unknown provider', 'models: { x: nobody/y }', /models\.x: expected one of the providers.*nobody/],

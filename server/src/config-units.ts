@@ -61,6 +61,13 @@ export const CONNECTIONS = {
   max_connections: z.int().min(1).default(10_000),
 };
 
+const money = z
+  .number({ error: 'expected a number: money for a million tokens' })
+  .min(0, { error: 'expected at least 0' });
+
+/** Of `models.<name>`. */
+export const price = z.strictObject({ input: money, cached_input: money.optional(), output: money });
+
 function withUnit(units: Record<string, number>, expected: string): z.ZodType<number> {
   return z.string({ error: `expected ${expected}` }).transform((text, context) => {
     const [, number, unit] = /^\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+)\s*$/.exec(text) ?? [];

@@ -5,11 +5,13 @@ import { z } from 'zod';
 import { ConfigError } from './config-error.ts';
 import type { Environment } from './config-error.ts';
 import { readSecret, secretOf } from './config-secrets.ts';
-import { CONNECTIONS, duration, orNone, size, something, timer, wait } from './config-units.ts';
+import { CONNECTIONS, duration, orNone, price, size, something, timer, wait } from './config-units.ts';
+import type { Limits, Price } from './domain/limits.ts';
 import type { Compat, RunLimits } from './domain/ports.ts';
 import { RETENTION_MODES } from './domain/retention.ts';
 import type { RetentionMode } from './domain/retention.ts';
 import { LOG_LEVELS } from './logger.ts';
+import { projectLimits } from './protocol/admin.ts';
 import type { LogLevel } from './logger.ts';
 
 /**
@@ -45,7 +47,10 @@ const modelSchema = z.union([
     provider: z.string(),
     model: z.string().optional(),
     compat: z.enum(COMPAT).optional(),
-    limits: z.strictObject({ output_bytes: size.optional(), run_time: orNone(timer).optional() }).optional(),
+    limits: z
+      .strictObject({ output_bytes: size.optional(), run_time: orNone(timer).optional(), ...projectLimits.shape })
+      .optional(),
+    price: price.optional(),
   }),
 ]);
 
@@ -115,6 +120,9 @@ export type ModelConfig = {
   compat?: Compat;
   /** Over those of `limits`. */
   limits?: Partial<RunLimits>;
+  /** What all who ask it may use together. */
+  allowance?: Limits;
+  price?: Price;
 };
 
 export type Config = Omit<z.infer<typeof fileSchema>, 'models'> & {
@@ -199,7 +207,12 @@ export function readConfigFile(path: string | undefined, env: Environment): z.in
   }
   const parsed = fileSchema.safeParse(interpolate(value ?? {}, file, '', env));
   if (parsed.success) return parsed.data;
-  throw new ConfigError(parsed.error.issues.map((issue) => `${file}: ${describe(issue)}`).join('\n'));
+  throw new ConfigError(
+    parsed.error.issues
+      .flatMap(within)
+      .map((issue) => `${file}: ${describe(issue)}`)
+      .join('\n'),
+  );
 }
 
 /** `${NAME}` in any text is the environment variable of that name, which has to be there. */
@@ -219,6 +232,14 @@ function interpolate(value: unknown, file: string, path: string, env: Environmen
       interpolate(entry, file, path === '' ? key : `${path}.${key}`, env),
     ]),
   );
+}
+
+/** What may be one thing or another, and is nearly one of them, is wrong where it differs from that. */
+function within(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  const near =
+    issue.code === 'invalid_union' ? issue.errors.find((inner) => inner.every(({ path }) => path.length > 0)) : [];
+  if (near === undefined || near.length === 0) return [issue];
+  return near.flatMap((inner) => within({ ...inner, path: [...issue.path, ...inner.path] }));
 }
 
 function describe(issue: z.core.$ZodIssue): string {
@@ -290,12 +311,13 @@ function withKey(name: string, provider: ProviderConfig): ProviderConfig {
 
 function toModel(target: z.infer<typeof modelSchema>, providers: Record<string, ProviderConfig>): ModelConfig {
   if (typeof target !== 'string') {
-    const { provider, model, compat, limits } = target;
+    const { provider, model, compat, limits, price } = target;
     return {
       provider,
       ...(model !== undefined && { model }),
       ...(compat !== undefined && { compat }),
-      ...(limits !== undefined && { limits: limitsOf(limits) }),
+      ...(limits !== undefined && splitLimits(limits)),
+      ...(price !== undefined && { price }),
     };
   }
   if (target in providers) return { provider: target };
@@ -303,10 +325,14 @@ function toModel(target: z.infer<typeof modelSchema>, providers: Record<string, 
   return slash < 0 ? { provider: target } : { provider: target.slice(0, slash), model: target.slice(slash + 1) };
 }
 
-function limitsOf({ output_bytes, run_time }: ModelLimits): Partial<RunLimits> {
+/** What one run may take, and what all of them may. */
+function splitLimits({ output_bytes, run_time, ...allowance }: ModelLimits): Pick<ModelConfig, 'limits' | 'allowance'> {
   return {
-    ...(output_bytes !== undefined && { outputBytes: output_bytes }),
-    ...(run_time !== undefined && { runTimeMs: run_time }),
+    limits: {
+      ...(output_bytes !== undefined && { outputBytes: output_bytes }),
+      ...(run_time !== undefined && { runTimeMs: run_time }),
+    },
+    allowance,
   };
 }
 

@@ -17,7 +17,8 @@ import { makeLogger } from './logger.ts';
 import { NO_METRICS } from './domain/metrics.ts';
 import { makeMetrics } from './metrics.ts';
 import type { PrometheusMetrics } from './metrics.ts';
-import { bindModels } from './models.ts';
+import { bindModels, pricesOf } from './models.ts';
+import { ProcessLimiter } from './limits/limiter.ts';
 import { KnownProjects } from './projects/known.ts';
 import type { Timeouts } from './providers/chat/exchange.ts';
 import { createChatProvider } from './providers/chat/provider.ts';
@@ -98,13 +99,14 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
   );
   for (const provider of overrides.providers ?? []) providers.set(provider.name, provider);
   const models = bindModels(config.models, providers);
+  const limiter = new ProcessLimiter({ store, projects: known, clock, log, prices: pricesOf(config.models) });
   const hints = new LocalHints(clock);
   const random = overrides.random ?? Math.random;
   const { allow_http, allow_private } = config.webhooks;
   const sender = new Sender({ http: allow_http, private: allow_private }, clock, overrides.lookup);
   const webhooks = new Deliveries({ store, clock, ids, random, log, metrics, sender });
   const worker = new Worker(
-    { store, hints, models, seal, clock, ids, random, log, metrics, webhooks },
+    { store, hints, models, seal, clock, ids, random, log, metrics, webhooks, limiter },
     {
       concurrency: config.worker.concurrency,
       crash: { maxAttempts: config.recovery.max_attempts, onCrash: config.recovery.on_crash },
@@ -181,6 +183,7 @@ export async function start(config: Config, overrides: Overrides = {}): Promise<
       metrics,
       webhooks,
       projects: known,
+      limiter,
       settings: {
         strict: config.server.strict,
         queueMax: config.queue.max,

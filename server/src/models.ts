@@ -1,5 +1,6 @@
 import type { ModelConfig } from './config.ts';
 import type { Model } from './protocol/list.ts';
+import type { Price } from './domain/limits.ts';
 import type { Models, Provider } from './domain/ports.ts';
 
 /** The names a client may ask for, each bound to a provider; `*` answers for every other. */
@@ -8,7 +9,8 @@ export function bindModels(bindings: Record<string, ModelConfig>, providers: Rea
   const named = Object.entries(bindings).filter(([name]) => name !== '*');
   return {
     resolve: (name) => {
-      const binding = Object.hasOwn(bindings, name) && name !== '*' ? bindings[name] : wildcard;
+      const entry = Object.hasOwn(bindings, name) ? name : '*';
+      const binding = bindings[entry];
       const provider = binding === undefined ? undefined : providers.get(binding.provider);
       return binding === undefined || provider === undefined
         ? undefined
@@ -17,6 +19,8 @@ export function bindModels(bindings: Record<string, ModelConfig>, providers: Rea
             upstreamModel: binding.model ?? name,
             compat: binding.compat ?? 'strict',
             limits: binding.limits ?? {},
+            entry,
+            allowance: binding.allowance ?? {},
           };
     },
     provider: (name) => providers.get(name),
@@ -27,4 +31,11 @@ export function bindModels(bindings: Record<string, ModelConfig>, providers: Rea
       return [...own, ...upstream.filter(({ id }) => !seen.has(id))];
     },
   };
+}
+
+/** By entry of the configuration. */
+export function pricesOf(bindings: Record<string, ModelConfig>): Record<string, Price> {
+  return Object.fromEntries(
+    Object.entries(bindings).flatMap(([entry, { price }]) => (price === undefined ? [] : [[entry, price]])),
+  );
 }

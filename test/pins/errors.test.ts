@@ -55,6 +55,10 @@ const PINNED: Record<string, [status: number, type: string, code: string | null]
   webhook_endpoint_disabled: [400, 'invalid_request_error', 'webhook_endpoint_disabled'],
   queue_full: [429, 'rate_limit_error', 'rate_limit_exceeded'],
   no_free_slot: [429, 'rate_limit_error', 'rate_limit_exceeded'],
+  rate_limited: [429, 'rate_limit_error', 'rate_limit_exceeded'],
+  request_over_limit: [429, 'rate_limit_error', 'rate_limit_exceeded'],
+  too_many_unfinished: [429, 'rate_limit_error', 'rate_limit_exceeded'],
+  budget_exceeded: [429, 'insufficient_quota', 'insufficient_quota'],
   upstream_rejected: [400, 'invalid_request_error', null],
   context_length_exceeded: [400, 'invalid_request_error', 'context_length_exceeded'],
   upstream_rate_limited: [429, 'rate_limit_error', 'rate_limit_exceeded'],
@@ -111,9 +115,12 @@ test('the messages that clients match are those of the contract', () => {
 
 test('no row for a permanent condition has a status that the official clients retry', () => {
   const passing =
-    /request_timeout|backup_|queue_full|no_free_slot|upstream_|server_error|store_unavailable|shutting_down/;
+    /request_timeout|backup_|queue_full|no_free_slot|rate_limited|too_many_unfinished|upstream_|server_error|store_unavailable|shutting_down/;
+  // OpenAI's own, whose clients are told by x-should-retry that it is no use.
+  const pinned = /request_over_limit|budget_exceeded/;
   for (const [name, row] of Object.entries(ERRORS)) {
-    if (!passing.test(name)) assert.ok(![408, 409, 429].includes(row.status) && row.status < 500, name);
+    if (!passing.test(name) && !pinned.test(name))
+      assert.ok(![408, 409, 429].includes(row.status) && row.status < 500, name);
   }
 });
 
@@ -128,6 +135,10 @@ const RETRIED: Record<string, boolean | undefined> = {
   backup_failed: false,
   queue_full: true,
   no_free_slot: true,
+  rate_limited: true,
+  request_over_limit: false,
+  too_many_unfinished: true,
+  budget_exceeded: false,
   upstream_rate_limited: true,
   upstream_quota: false,
   upstream_failed: true,

@@ -13,6 +13,7 @@ import { openSqlite } from './open-sqlite.ts';
 import { projectConformance } from './project-conformance.ts';
 import { queueConformance } from './queue-conformance.ts';
 import { stateConformance } from './state-conformance.ts';
+import { usageConformance } from './usage-conformance.ts';
 import { webhookConformance } from './webhook-conformance.ts';
 
 storeConformance('sqlite', openSqlite);
@@ -21,6 +22,7 @@ webhookConformance('sqlite', openSqlite);
 idempotencyConformance('sqlite', openSqlite);
 projectConformance('sqlite', openSqlite);
 queueConformance('sqlite', openSqlite);
+usageConformance('sqlite', openSqlite);
 modelCheck('sqlite', openSqlite);
 
 test('a closed store refuses instead of hanging', async () => {

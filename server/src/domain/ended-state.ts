@@ -1,4 +1,5 @@
 import type { Response } from '../protocol/response.ts';
+import { countsOf } from './limits.ts';
 import type { End } from './ports.ts';
 import type { Item } from './state-store.ts';
 import type { EndStatus } from './status.ts';
@@ -16,6 +17,7 @@ export function endedState(
   return {
     status,
     snapshot: new TextEncoder().encode(JSON.stringify(response)),
+    usage: countsOf(response),
     outputIds: response.output.map((item) => item.id),
     turn: answered && response.conversation !== undefined ? [...inputItems, ...response.output] : [],
   };

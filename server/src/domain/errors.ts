@@ -407,6 +407,38 @@ export const ERRORS = {
     message:
       'All {concurrency} slots of this server are busy. Please try again later, or use background mode to wait in the queue.',
   },
+  rate_limited: {
+    status: 429,
+    type: 'rate_limit_error',
+    code: 'rate_limit_exceeded',
+    retry: true,
+    message:
+      'Rate limit reached for {scope} on {per}: Limit {limit}, Used {used}, Requested {requested}. Please try again in {seconds}s.',
+  },
+  /** However long a client waits. */
+  request_over_limit: {
+    status: 429,
+    type: 'rate_limit_error',
+    code: 'rate_limit_exceeded',
+    retry: false,
+    message:
+      'Request too large for {scope} on tokens per min (TPM): Limit {limit}, Requested {requested}. The input or max_output_tokens must be reduced in order to run successfully.',
+  },
+  too_many_unfinished: {
+    status: 429,
+    type: 'rate_limit_error',
+    code: 'rate_limit_exceeded',
+    retry: true,
+    message:
+      'Rate limit reached for {scope} on background responses: Limit {limit} queued or running. Please try again when one of them has ended.',
+  },
+  budget_exceeded: {
+    status: 429,
+    type: 'insufficient_quota',
+    code: 'insufficient_quota',
+    retry: false,
+    message: 'You exceeded your current quota: {scope} has used {spent} for today. It is renewed at midnight UTC.',
+  },
   upstream_rejected: { status: 400, type: invalid, code: null, message: '{message}' },
   context_length_exceeded: {
     status: 400,

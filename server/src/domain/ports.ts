@@ -6,11 +6,13 @@ import type { Response } from '../protocol/response.ts';
 import type { Fold } from './fold.ts';
 import type { Chunk, ChunkPage } from './chunk.ts';
 import type { AuditEntry } from './audit.ts';
+import type { Limits, TokenCounts, UnfinishedBound } from './limits.ts';
 import type { ProjectStore } from './project-store.ts';
 import type { ConversationPlace, Item, StateStore } from './state-store.ts';
 import type { EndStatus } from './status.ts';
 import type { Unserved } from './unserved.ts';
 import type { UpstreamEvent } from './upstream-event.ts';
+import type { UsageStore } from './usage-store.ts';
 import type { WebhookStore } from './webhook-store.ts';
 
 /** Wall time and timers, so that tests own them. */
@@ -108,6 +110,10 @@ export type ModelBinding = {
   compat: Compat;
   /** Where the model differs from what holds for all. */
   limits: Partial<RunLimits>;
+  /** The name that the configuration has for it: `*` stands for many. */
+  entry: string;
+  /** What all who ask it may use together. */
+  allowance: Limits;
 };
 
 /** What one run may take: bytes of output, and ms from its start over all its tries, null for as long as it likes. */
@@ -161,6 +167,12 @@ export type NewResponse = {
   workerId: string | null;
   chunk: Chunk;
   idempotency?: Idempotency;
+  /** The key it was asked for with, if that is a project's. */
+  keyId?: string | null;
+  /** Under which entry of the configuration its usage counts; its model when it is left out. */
+  modelEntry?: string;
+  /** Not more than that, itself included. */
+  bounds?: readonly UnfinishedBound[];
 };
 
 /** What a client may create again with, and get the same response. */
@@ -225,6 +237,8 @@ export type End = {
   outputIds: string[];
   /** What is added to its conversation: input and output, or nothing when it failed or was cancelled. */
   turn: Item[];
+  /** Nothing when it is left out. It counts for the day of `doneAt`. */
+  usage?: TokenCounts;
   /** Of the event that webhooks tell; null when its end is nobody's business, as it is to be deleted. */
   eventId: string | null;
 };
@@ -245,15 +259,16 @@ export type SweepResult = { expired: number; logs: number; purged: number; keys:
  * Record, queue and log in one (design.md §5-§9). Every verb is one transaction and is acknowledged when it is
  * durable; a verb that throws `StoreUnavailable` may or may not have happened. An append is a compare-and-swap on `n`.
  */
-export interface Store extends StateStore, WebhookStore, ProjectStore {
+export interface Store extends StateStore, WebhookStore, ProjectStore, UsageStore {
   /**
    * The row, its idempotency key and chunk 0, all or none; any other outcome leaves nothing. `queueMax` counts only for
    * an unowned row, against those of its project that wait; `position` is its place behind them, from 1.
    * `must_wait`: an owned row of a project that runs as many as it may, or has others waiting for that: to be made
    * again without an owner.
    * `conversation_locked`: an unfinished response holds it, or it is not as it was read any more.
-   * `conversation_absent`: it was deleted since. `project_absent`: its project was. `key_taken`, before all others but
-   * that: its idempotency key leads to another response, which is durable.
+   * `conversation_absent`: it was deleted since. `project_absent`: its project was. `too_many_unfinished`: a bound has
+   * been reached. `key_taken`, before all others but `project_absent`: its idempotency key leads to another response,
+   * which is durable.
    */
   create(
     response: NewResponse,
@@ -269,6 +284,7 @@ export interface Store extends StateStore, WebhookStore, ProjectStore {
           | 'conversation_absent'
           | 'project_absent';
       }
+    | { outcome: 'too_many_unfinished'; bound: UnfinishedBound }
   >;
   /**
    * The response that was created with an idempotency key, and the hash of the body it was created with. Undefined when

@@ -1,8 +1,10 @@
 import Fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError, apiError } from '../domain/errors.ts';
+import type { StoredKey } from '../domain/project-store.ts';
 import { withAllowedMethods } from './allowed-methods.ts';
 import { ORGANIZATION, makeAuthenticate, makeAuthenticateAdmin } from './authenticate.ts';
+import type { Known } from './authenticate.ts';
 import { makeCompress } from './compress.ts';
 import { OPENAI_VERSION, cutWhenStalled, limitConnections, refuseSocket, serverOptions } from './connections.ts';
 import { addCorsHeaders, answerPreflight } from './cors.ts';
@@ -33,6 +35,8 @@ declare module 'fastify' {
     /** ms, by the clock */
     startedAt: number;
     projectId: string;
+    /** Undefined unless it is one of a project. */
+    apiKey: StoredKey | undefined;
     requestId: string;
     /** Of the response that it made. */
     responseId: string;
@@ -69,6 +73,7 @@ export function makeApp(deps: AppDeps): FastifyInstance {
   const authenticateAdmin = makeAuthenticateAdmin(deps.admin.key);
   app.decorateRequest('startedAt', 0);
   app.decorateRequest('projectId', '');
+  app.decorateRequest('apiKey', undefined);
   app.decorateRequest('requestId', '');
   app.decorateRequest('responseId', '');
   app.decorateRequest('refusal', '');
@@ -104,15 +109,16 @@ export function makeApp(deps: AppDeps): FastifyInstance {
         done();
         return;
       }
-      const project = authenticate(request.headers);
-      const admit = (id: string): void => {
-        request.projectId = id;
+      const known = authenticate(request.headers);
+      const admit = ({ projectId, key }: Known): void => {
+        request.projectId = projectId;
+        request.apiKey = key;
         reply.header('openai-organization', ORGANIZATION);
-        reply.header('openai-project', id);
+        reply.header('openai-project', projectId);
         done();
       };
-      if (project instanceof Promise) project.then(admit, done);
-      else admit(project);
+      if (known instanceof Promise) known.then(admit, done);
+      else admit(known);
     } catch (error) {
       done(error as Error); // an ApiError
     }

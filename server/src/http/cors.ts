@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { RATE_HEADERS } from './rate-headers.ts';
 import { addVary } from './request.ts';
 
 /**
@@ -23,6 +24,7 @@ const EXPOSED = [
   'openai-version',
   'retry-after',
   'www-authenticate',
+  ...RATE_HEADERS,
   'x-request-id',
   'x-response-id',
   'x-should-retry',

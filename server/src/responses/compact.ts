@@ -1,9 +1,12 @@
 import { apiError } from '../domain/errors.ts';
-import type { RunSpec } from '../domain/ports.ts';
+import type { Caller } from '../domain/limits.ts';
+import type { ModelBinding, RunSpec } from '../domain/ports.ts';
 import type { Item } from '../domain/state-store.ts';
 import type { Compaction, CompactBody } from '../protocol/compaction.ts';
 import type { InputItem } from '../protocol/items.ts';
 import type { Response, Usage } from '../protocol/response.ts';
+import { countUnstored, settleIfBroken } from './account.ts';
+import { mostTokens } from './countable.ts';
 import type { ResponsesDeps } from './deps.ts';
 import { expandInput } from './expand-input.ts';
 import { initialResponse } from '../domain/initial-response.ts';
@@ -25,10 +28,11 @@ const REQUEST = 'Write the handover for the conversation above now.';
 
 export async function compactConversation(
   deps: ResponsesDeps,
-  projectId: string,
+  caller: Caller,
   body: CompactBody,
   signal: AbortSignal,
 ): Promise<Compaction> {
+  const { projectId } = caller;
   const model = body.model ?? '';
   if (model === '') throw apiError('missing_required_parameter', { param: 'model' });
   const binding = deps.models.resolve(model);
@@ -58,7 +62,8 @@ export async function compactConversation(
       idempotencyKey: id,
     },
   };
-  const response = await run(deps, spec, signal);
+  await deps.limiter.admit({ id, caller, model: binding, tokens: () => mostTokens(request, spec.turn.items) });
+  const response = await run(deps, spec, caller, binding, signal);
   const summary = textOf(response);
   if (summary === '') throw apiError('upstream_failed', { message: 'The model wrote no summary.' });
   return {
@@ -86,9 +91,21 @@ const NO_USAGE: Usage = {
   total_tokens: 0,
 };
 
-async function run(deps: ResponsesDeps, spec: RunSpec, signal: AbortSignal): Promise<Response> {
-  const slot = await reserveSlot(deps, spec.projectId, signal);
-  const foreground = deps.runs.startForeground(spec, slot, () => Promise.resolve());
+async function run(
+  deps: ResponsesDeps,
+  spec: RunSpec,
+  caller: Caller,
+  binding: ModelBinding,
+  signal: AbortSignal,
+): Promise<Response> {
+  const slot = await reserveSlot(deps, spec.projectId, signal).catch((error: unknown) => {
+    deps.limiter.withdraw(spec.id);
+    throw error;
+  });
+  const foreground = deps.runs.startForeground(spec, slot, async (response) => {
+    countUnstored(deps, caller, binding, response);
+  });
+  settleIfBroken(deps, spec, foreground);
   const leave = (): void => {
     foreground.abort();
   };

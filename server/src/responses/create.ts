@@ -4,6 +4,8 @@ import { endedState } from '../domain/ended-state.ts';
 import { apiError } from '../domain/errors.ts';
 import { Fold } from '../domain/fold.ts';
 import type { ModelBinding, NewResponse, RunSpec, Slot, StoredRequest } from '../domain/ports.ts';
+import { describeScope, usedBy } from '../domain/limits.ts';
+import type { Caller, UnfinishedBound } from '../domain/limits.ts';
 import type { CreateResponseBody } from '../protocol/create-response.ts';
 import type { InputItem } from '../protocol/items.ts';
 import type { ResponseEvent } from '../protocol/events.ts';
@@ -21,6 +23,8 @@ import { QUEUE_RETRY_SECONDS, reserveSlot } from './reserve-slot.ts';
 import { retentionOf } from './retention-of.ts';
 import { serveRequest } from './serve-request.ts';
 import { tail } from './tail.ts';
+import { countUnstored, settleIfBroken } from './account.ts';
+import { mostTokens } from './countable.ts';
 
 /**
  * `POST /v1/responses`. A background response is acknowledged when its row and first chunk are durable; its upstream
@@ -48,20 +52,20 @@ type Asked = { raw: object; body: CreateResponseBody; idempotency: IdempotencyKe
 /** @param signal aborts when the client leaves */
 export async function createResponse(
   deps: ResponsesDeps,
-  projectId: string,
+  caller: Caller,
   asked: Asked,
   signal: AbortSignal,
 ): Promise<Created> {
   const { body, idempotency } = asked;
   if (deps.runs.stopping) throw apiError('shutting_down');
-  if (idempotency === undefined) return createNew(deps, projectId, asked, signal);
+  if (idempotency === undefined) return createNew(deps, caller, asked, signal);
   if (body.background !== true) throw apiError('idempotency_key_needs_background');
   for (let tries = 0; tries < MOST_TRIES; tries += 1) {
     // First of all: what would refuse a new response says nothing about one that is there.
-    const earlier = await replay(deps, projectId, idempotency, body, signal);
+    const earlier = await replay(deps, caller.projectId, idempotency, body, signal);
     if (earlier !== undefined) return { ...earlier, replayed: true };
     try {
-      return await createNew(deps, projectId, asked, signal);
+      return await createNew(deps, caller, asked, signal);
     } catch (error) {
       if (!(error instanceof KeyTaken)) throw error;
     }
@@ -71,10 +75,11 @@ export async function createResponse(
 
 async function createNew(
   deps: ResponsesDeps,
-  projectId: string,
+  caller: Caller,
   { raw, body, idempotency }: Asked,
   signal: AbortSignal,
 ): Promise<Created> {
+  const { projectId } = caller;
   const retention = await retentionOf(deps, projectId);
   checkRequest(raw, body, { strict: deps.settings.strict, retention }, deps.log);
   const zeroRetention = retention === 'zero_data_retention';
@@ -98,11 +103,21 @@ async function createNew(
   };
   // Before an upstream is asked for what could not be kept.
   if ((response.background || response.store) && !deps.store.accepts()) throw apiError('store_unavailable');
-  const spec = specOf(projectId, response, binding, request, [...turn.before, ...turn.input]);
+  const items = [...turn.before, ...turn.input];
+  const spec = specOf(projectId, response, binding, request, items);
+  // What answers with a response that is there already has returned before: it is not counted.
+  const admitted = deps.limiter.admit({ id, caller, model: binding, tokens: () => mostTokens(served, items) });
+  const bounds = admitted instanceof Promise ? await admitted : admitted;
   const limited = typeof (await deps.projects.find(projectId))?.maxRunning === 'number';
-  const made = { deps, body: served, spec, request, history, createdAt, zeroRetention, idempotency, limited };
-  const answer = await (response.background ? createInBackground(made, signal) : createInForeground(made, signal));
-  return { ...answer, dropped, replayed: false };
+  const kept = { request, history, createdAt, zeroRetention, idempotency };
+  const made = { deps, body: served, spec, ...kept, limited, caller, binding, bounds };
+  try {
+    const answer = await (response.background ? createInBackground(made, signal) : createInForeground(made, signal));
+    return { ...answer, dropped, replayed: false };
+  } catch (error) {
+    deps.limiter.withdraw(id);
+    throw error;
+  }
 }
 
 type Made = {
@@ -116,6 +131,9 @@ type Made = {
   idempotency: IdempotencyKey | undefined;
   /** Its project may run so many at once; the transaction decides. */
   limited: boolean;
+  caller: Caller;
+  binding: ModelBinding;
+  bounds: readonly UnfinishedBound[];
 };
 
 function specOf(
@@ -154,11 +172,11 @@ async function createInBackground(made: Made, signal: AbortSignal): Promise<Answ
 }
 
 /**
- * Whether the transaction may refuse it: its conversation may be held, its key taken, its project run as many as it may.
- * Then no upstream must have heard of the request.
+ * Whether the transaction may refuse it: its conversation may be held, its key taken, its project run as many as it may,
+ * a bound be reached. Then no upstream must have heard of the request.
  */
-function isDecidedByStore({ history, idempotency, limited }: Made): boolean {
-  return history.conversation !== null || idempotency !== undefined || limited;
+function isDecidedByStore({ history, idempotency, limited, bounds }: Made): boolean {
+  return history.conversation !== null || idempotency !== undefined || limited || bounds.length > 0;
 }
 
 async function begin(made: Made, slot: Slot | undefined, signal: AbortSignal): Promise<Answer> {
@@ -203,6 +221,7 @@ async function commit(made: Made, owned: boolean, events: readonly ResponseEvent
     history: made.history.items,
     workerId,
     chunk,
+    bounds: made.bounds,
     ...(idempotency !== undefined && { idempotency: { ...idempotency, expiresAt: createdAt + KEY_RETENTION_MS } }),
   };
   const since = deps.metrics.now();
@@ -217,6 +236,12 @@ async function commit(made: Made, owned: boolean, events: readonly ResponseEvent
       throw new MustWait();
     case 'queue_full':
       throw apiError('queue_full', { max: deps.settings.queueMax, retryAfter: QUEUE_RETRY_SECONDS });
+    case 'too_many_unfinished':
+      throw apiError('too_many_unfinished', {
+        scope: describeScope(result.bound.scope),
+        limit: result.bound.max,
+        retryAfter: QUEUE_RETRY_SECONDS,
+      });
     case 'conversation_locked':
       throw apiError('conversation_locked');
     case 'conversation_absent':
@@ -230,10 +255,15 @@ async function createInForeground(made: Made, signal: AbortSignal): Promise<Answ
   const { deps, body, spec, request } = made;
   const slot = await reserveSlot(deps, spec.projectId, signal);
   const run = deps.runs.startForeground(spec, slot, async (response, status) => {
-    if (!response.store) return;
+    if (!response.store) {
+      countUnstored(deps, made.caller, made.binding, response);
+      return;
+    }
     const end = { ...endedState(response, status, request.inputItems), doneAt: deps.clock.now() };
     await deps.store.createEnded(rowOf(made), end);
+    deps.limiter.settle(response.id, usedBy(response));
   });
+  settleIfBroken(deps, spec, run);
   const leave = (): void => {
     run.abort();
   };
@@ -264,5 +294,7 @@ function rowOf(made: Made): Omit<NewResponse, 'chunk' | 'workerId' | 'history'> 
     priority: priorityOf(request.body.service_tier),
     previousResponseId: history.previousResponseId,
     conversation: history.conversation,
+    keyId: made.caller.key?.id ?? null,
+    modelEntry: made.binding.entry,
   };
 }

@@ -1,3 +1,4 @@
+import type { Limiter } from '../domain/limits.ts';
 import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, Hints, Ids, Log, Models, Runs, Store, Tokenizer } from '../domain/ports.ts';
 import type { Projects } from '../domain/project-store.ts';
@@ -18,6 +19,7 @@ export type ResponsesDeps = {
   log: Log;
   metrics: Metrics;
   webhooks: Webhooks;
+  limiter: Limiter;
   projects: Projects;
   settings: {
     /** Unknown top-level keys are a 400 instead of a log line. */

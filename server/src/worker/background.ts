@@ -1,5 +1,7 @@
 import { Assembler } from '../domain/assembler.ts';
 import type { Fold } from '../domain/fold.ts';
+import { usedBy } from '../domain/limits.ts';
+import type { Limiter } from '../domain/limits.ts';
 import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, Ids, Log, Provider, Random, RunLimits, Slot, Tail, Turn } from '../domain/ports.ts';
 import { reasoningSealer } from '../domain/seal.ts';
@@ -24,6 +26,7 @@ export type BackgroundDeps = {
   log: Log;
   metrics: Metrics;
   webhooks: Pick<Webhooks, 'ended'>;
+  limiter: Pick<Limiter, 'settle'>;
   limits: RunLimits;
   /** ms that a log can be streamed after the end. */
   logRetentionMs: number;
@@ -73,6 +76,7 @@ export class Background {
         ended: () => {
           const { status, model } = this.log.committed.response;
           if (isEnded(status)) deps.metrics.responseEnded('background', status, model);
+          deps.limiter.settle(spec.id, usedBy(this.log.committed.response));
           deps.webhooks.ended();
           this.#finish();
         },

@@ -1,6 +1,8 @@
 import { Assembler } from '../domain/assembler.ts';
 import { encodeEvents } from '../domain/chunk-codec.ts';
 import { StoreClosed, StoreUnavailable } from '../domain/ports.ts';
+import { usedBy } from '../domain/limits.ts';
+import type { Limiter } from '../domain/limits.ts';
 import type { Metrics } from '../domain/metrics.ts';
 import type { Clock, Hints, Ids, Log, OwnedResponse, Store } from '../domain/ports.ts';
 import { BrokenLog } from '../domain/fold.ts';
@@ -26,6 +28,7 @@ type Deps = {
   log: Log;
   metrics: Metrics;
   webhooks: Pick<Webhooks, 'ended'>;
+  limiter: Pick<Limiter, 'settle'>;
   logRetentionMs: number;
   zdrRetentionMs: number;
   signal: AbortSignal;
@@ -78,6 +81,7 @@ async function closeOnce(
   if (accepted !== true) return;
   const { status, model } = response;
   if (isEnded(status)) deps.metrics.responseEnded('background', status, model);
+  deps.limiter.settle(owned.id, usedBy(response));
   deps.hints.announce(owned.id, { events, firstSequence });
   deps.webhooks.ended();
 }

@@ -4,6 +4,7 @@ import type { Fold } from '../domain/fold.ts';
 import { ApiError, apiError } from '../domain/errors.ts';
 import { openItems } from '../domain/seal.ts';
 import type { Seal } from '../domain/seal.ts';
+import type { Limiter } from '../domain/limits.ts';
 import type { Metrics } from '../domain/metrics.ts';
 import { StoreUnavailable } from '../domain/ports.ts';
 import type {
@@ -68,6 +69,7 @@ export type WorkerDeps = {
   log: Log;
   metrics: Metrics;
   webhooks: Pick<Webhooks, 'ended'>;
+  limiter: Pick<Limiter, 'settle'>;
 };
 
 /** One claim transaction does not hold the store for longer than this many rows take. */

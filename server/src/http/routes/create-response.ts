@@ -6,6 +6,7 @@ import { sendEventStream } from '../event-stream.ts';
 import { readIdempotencyKey } from '../idempotency-key.ts';
 import { nameDropped } from '../name-dropped.ts';
 import { parseObject } from '../parse-body.ts';
+import { callerOf } from '../rate-headers.ts';
 import { clientSignal, logOf, sendSnapshot, stampDuration, tellPlace } from '../request.ts';
 
 /** `POST /v1/responses` */
@@ -15,7 +16,7 @@ export function createResponseRoute(app: FastifyInstance, deps: AppDeps): void {
     const signal = clientSignal(reply);
     const responses = { ...deps.responses, log: logOf(deps.log, request) };
     const idempotency = readIdempotencyKey(request, raw);
-    const created = await createResponse(responses, request.projectId, { raw, body, idempotency }, signal);
+    const created = await createResponse(responses, callerOf(request, reply), { raw, body, idempotency }, signal);
     request.responseId = created.id;
     if (created.replayed) reply.header('idempotent-replayed', 'true');
     nameDropped(reply, created.dropped);

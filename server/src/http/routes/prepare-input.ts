@@ -7,6 +7,7 @@ import { countInputTokens } from '../../responses/count-input-tokens.ts';
 import type { AppDeps } from '../deps.ts';
 import { nameDropped } from '../name-dropped.ts';
 import { parseObject } from '../parse-body.ts';
+import { callerOf } from '../rate-headers.ts';
 import { clientSignal, logOf } from '../request.ts';
 
 /** What would answer in another form than these two do, or from somewhere else. */
@@ -20,13 +21,13 @@ export function prepareInputRoutes(app: FastifyInstance, deps: AppDeps): void {
   app.post('/v1/responses/input_tokens', async (request, reply) => {
     const { raw, body } = parseObject(countTokensBody, request.body === undefined ? {} : request.body);
     checkKeys(raw, countTokensBody.shape, { strict, log: logOf(deps.log, request), promising: PROMISING });
-    const counted = await countInputTokens(deps.responses, request.projectId, body, clientSignal(reply));
+    const counted = await countInputTokens(deps.responses, callerOf(request, reply), body, clientSignal(reply));
     nameDropped(reply, counted.dropped);
     return counted.inputTokens;
   });
   app.post('/v1/responses/compact', async (request, reply) => {
     const { raw, body } = parseObject(compactBody, request.body === undefined ? {} : request.body);
     checkKeys(raw, compactBody.shape, { strict, log: logOf(deps.log, request), promising: PROMISING_TO_COMPACT });
-    return compactConversation(deps.responses, request.projectId, body, clientSignal(reply));
+    return compactConversation(deps.responses, callerOf(request, reply), body, clientSignal(reply));
   });
 }

@@ -4,6 +4,7 @@ import { addTurn } from './conversations.ts';
 import type { Database, Row } from './database.ts';
 import { indexItems } from './items.ts';
 import { tailOf } from './rows.ts';
+import { addUsageOf } from './usage.ts';
 import { enqueueDeliveries } from './webhooks.ts';
 
 /**
@@ -87,6 +88,7 @@ function finish(db: Database, no: number, end: End): void {
   if (db.bodies.isSealed(no))
     db.run('update response set expires_at = ? where no = ?', end.zdrExpiresAt ?? end.doneAt, no);
   else indexItems(db, no, end.outputIds, 'output');
+  addUsageOf(db, no, end);
   enqueueDeliveries(db, no, end);
   if (end.turn.length === 0) return;
   const conversation = db.one('select conversation_no from response where no = ?', no)?.['conversation_no'];

@@ -29,6 +29,7 @@ import { claim, fenceForCancel, handBack, listOrphans, listOwned, takeOver, take
 import { createProject, deleteProject, findProject, listProjects, updateProject } from './projects.ts';
 import { queuePosition } from './queue.ts';
 import { create, createEnded, find } from './responses.ts';
+import { addUsage, readUsage } from './usage.ts';
 import {
   createEndpoint,
   deleteEndpoint,
@@ -81,6 +82,7 @@ const WRITES = {
   deleteKey,
   touchKeys,
   recordAudit,
+  addUsage,
   probe: (db: Database): void => {
     db.probe();
   },
@@ -111,6 +113,7 @@ const READS = {
   hasKeys,
   listResponses,
   listAudit,
+  readUsage,
   measure,
 } as const satisfies Record<string, Verb>;
 

@@ -76,8 +76,8 @@ function forgetEndpoints(db: Database, project: string, limit: number): number {
 
 function forgetUsage(db: Database, project: string, limit: number): number {
   return db.run(
-    `delete from usage where (project_id, day, model) in
-       (select project_id, day, model from usage where project_id = ? limit ?)`,
+    `delete from usage where (project_id, day, key_id, model_entry) in
+       (select project_id, day, key_id, model_entry from usage where project_id = ? limit ?)`,
     project,
     limit,
   );

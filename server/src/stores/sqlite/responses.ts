@@ -9,6 +9,8 @@ import { findByKey, insertKey } from './idempotency.ts';
 import { indexItems } from './items.ts';
 import { isDeletedProject } from './projects.ts';
 import { lastPosition, mustWait } from './queue.ts';
+import { reachedBound } from './unfinished.ts';
+import { NO_TOKENS, addUsage } from './usage.ts';
 import { RESPONSE_COLUMNS, VISIBLE, encodeHistory, encodeRequest, toResponse } from './rows.ts';
 
 /** The response row: made once, found by project and id. */
@@ -20,6 +22,8 @@ export function create(db: Database, response: NewResponse, queueMax: number): A
     return { outcome: 'key_taken' };
   }
   const owned = response.workerId !== null;
+  const bound = reachedBound(db, response.bounds ?? []);
+  if (bound !== undefined) return { outcome: 'too_many_unfinished', bound };
   if (owned && mustWait(db, projectId)) return { outcome: 'must_wait' };
   const position = owned ? undefined : lastPosition(db, projectId, priority, queueMax);
   if (position === 'full') return { outcome: 'queue_full' };
@@ -33,8 +37,8 @@ export function create(db: Database, response: NewResponse, queueMax: number): A
   const no = db.insert(
     `insert into response (id, project_id, status, worker_id, attempt, model, provider, background, stream, request,
        created_at, started_at, expires_at, previous_response_id, conversation_no, conversation_up_to, history, zdr_slot,
-       priority, log_state)
-     values (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`,
+       priority, key_id, model_entry, log_state)
+     values (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`,
     response.id,
     projectId,
     owned ? 'in_progress' : 'queued',
@@ -53,6 +57,8 @@ export function create(db: Database, response: NewResponse, queueMax: number): A
     slot === undefined || history === null ? history : sealWith(slot.key, 'history', history),
     slot?.name ?? null,
     priority,
+    response.keyId ?? null,
+    response.modelEntry ?? response.model,
   );
   if (slot !== undefined) db.bodies.bind(no, slot);
   insertChunk(db, no, response.chunk);
@@ -101,6 +107,8 @@ export function createEnded(
     response.conversation?.no ?? null,
     response.conversation?.upTo ?? null,
   );
+  const { projectId, keyId = null, modelEntry = response.model } = response;
+  addUsage(db, { projectId, keyId, modelEntry, at: end.doneAt, counts: end.usage ?? NO_TOKENS });
   indexItems(db, no, end.outputIds, 'output');
   indexItems(db, no, idsOf(response), 'input');
   if (response.conversation !== null) addTurn(db, response.conversation.no, end.turn);

@@ -179,16 +179,6 @@ const MIGRATIONS = [
     detail text not null                   -- JSON
   ) strict;
 
-  create table usage (
-    project_id text not null,
-    day text not null,
-    model text not null,
-    input_tokens integer not null default 0,
-    output_tokens integer not null default 0,
-    requests integer not null default 0,
-    primary key (project_id, day, model)
-  ) strict, without rowid;
-
   alter table response add column priority integer not null default 0;
   create index response_place on response (project_id, status, no) where deleted_at is null;
   create index conversation_place on conversation (project_id, no);
@@ -215,6 +205,29 @@ const MIGRATIONS = [
     where status = 'queued' and worker_id is null and cancel_requested_at is null;
   create table queue (pass real not null) strict;  -- of the last turn
   insert into queue (pass) values (0);
+  `,
+  // Limits: who made a response, for how many of them are unfinished; and what was used by which key.
+  `
+  alter table response add column key_id text;
+  alter table response add column model_entry text;  -- under which its usage counts; null: its model
+  create index response_unfinished_key on response (key_id)
+    where key_id is not null and status in ('queued', 'in_progress');
+  create index response_unfinished_model on response (model_entry)
+    where model_entry is not null and status in ('queued', 'in_progress');
+
+  create table usage (
+    project_id text not null,
+    day text not null,                     -- UTC
+    key_id text not null,                  -- '' when it was none of a project
+    model_entry text not null,
+    input_tokens integer not null default 0,
+    cached_tokens integer not null default 0,  -- of input_tokens
+    output_tokens integer not null default 0,
+    requests integer not null default 0,
+    primary key (project_id, day, key_id, model_entry)
+  ) strict, without rowid;
+  create index usage_key on usage (key_id, day);
+  create index usage_model on usage (model_entry, day);
   `,
 ];
 

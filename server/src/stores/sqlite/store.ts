@@ -135,6 +135,8 @@ export class SqliteStore implements Store {
   listResponses: Store['listResponses'] = (...args) => this.#call('listResponses', args);
   recordAudit: Store['recordAudit'] = (...args) => this.#call('recordAudit', args);
   listAudit: Store['listAudit'] = (...args) => this.#call('listAudit', args);
+  addUsage: Store['addUsage'] = (...args) => this.#call('addUsage', args);
+  readUsage: Store['readUsage'] = (...args) => this.#call('readUsage', args);
   probe: Store['probe'] = () => this.#call('probe', []);
   accepts: Store['accepts'] = () => this.#dead === undefined && this.#accepts;
 
