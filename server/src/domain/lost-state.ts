@@ -1,6 +1,6 @@
 import { BrokenLog, Fold } from './fold.ts';
 import { initialResponse } from './initial-response.ts';
-import type { Store, StoredResponse } from './ports.ts';
+import type { OwnedResponse, Store, StoredResponse } from './ports.ts';
 import { foldReadable } from './read-log.ts';
 
 type Row = Pick<StoredResponse, 'no' | 'id' | 'createdAt' | 'model' | 'background'>;
@@ -35,4 +35,8 @@ export function damagedFrom(from: number): string {
   return `The log of this response is damaged: what it said from event ${from} on can not be read any more.`;
 }
 
-export const REQUEST_LOST = 'What this response was asked is damaged, and can not be read any more.';
+/** The same of one whose request can't be read. */
+export const LOST = {
+  key: 'The key of this response is lost, so that what it was asked can not be read any more.',
+  request: 'What this response was asked is damaged, and can not be read any more.',
+} as const satisfies Record<NonNullable<OwnedResponse['lost']>, string>;

@@ -2,7 +2,7 @@ import type { Assembler } from '../domain/assembler.ts';
 import type { Metrics } from '../domain/metrics.ts';
 import type { Log, Models, OwnedResponse, Store } from '../domain/ports.ts';
 import { StoreUnavailable } from '../domain/ports.ts';
-import { REQUEST_LOST, damagedFrom } from '../domain/lost-state.ts';
+import { LOST, damagedFrom } from '../domain/lost-state.ts';
 import { foldReadable } from '../domain/read-log.ts';
 import { choosePolicy } from './choose-policy.ts';
 import type { CrashSettings, Resumption } from './choose-policy.ts';
@@ -99,13 +99,13 @@ async function recover(deps: Deps, owner: Owner, orphan: OwnedResponse): Promise
   if (orphan.lost === 'key') {
     deps.metrics.recovered('key_lost');
     deps.log.error({ response_id: orphan.id }, 'the key of this response is lost, and with it all that it said');
-    await end(KEY_LOST);
+    await end(LOST.key);
     return;
   }
   const { state: log, damage } = await foldReadable(deps.store, orphan.no);
   if (damage !== undefined || !log.started || log.ended || orphan.lost === 'request') {
     deps.metrics.recovered('damaged');
-    await end(orphan.lost === 'request' ? REQUEST_LOST : damagedFrom(log.nextSequence));
+    await end(orphan.lost === 'request' ? LOST.request : damagedFrom(log.nextSequence));
     return;
   }
   // Nobody owns what is queued, but who cancels it and who ends it for its age.
@@ -135,5 +135,3 @@ async function recover(deps: Deps, owner: Owner, orphan: OwnedResponse): Promise
       return;
   }
 }
-
-const KEY_LOST = 'The key of this response is lost, so that what it was asked can not be read any more.';

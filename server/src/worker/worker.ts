@@ -25,7 +25,7 @@ import type {
   Store,
   Turn,
 } from '../domain/ports.ts';
-import { REQUEST_LOST, damagedFrom } from '../domain/lost-state.ts';
+import { LOST, damagedFrom } from '../domain/lost-state.ts';
 import { foldReadable } from '../domain/read-log.ts';
 import type { Webhooks } from '../domain/webhook-store.ts';
 import { Appender } from './appender.ts';
@@ -407,7 +407,7 @@ export class Worker implements Runs {
       return;
     }
     if (owned.lost !== undefined) {
-      await giveUp(REQUEST_LOST);
+      await giveUp(LOST[owned.lost]);
       return;
     }
     try {

@@ -163,7 +163,8 @@ function owned(db: Database, no: number): OwnedResponse {
   const known = { ...toResponse(db, row), tail: tailFor(db, no) };
   const asked = readAsked(db, no, row);
   if (asked !== undefined) return { ...known, ...asked };
-  const lost = db.bodies.isSealed(no) && !db.bodies.hasKey(no) ? 'key' : 'request';
+  // Whoever took it over gave it another key: what can't be opened with that was sealed with the lost one.
+  const lost = db.bodies.isSealed(no) ? 'key' : 'request';
   return { ...known, request: NO_REQUEST, history: [], lost };
 }
 
