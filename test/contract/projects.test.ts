@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { StoreUnavailable } from '../../server/src/domain/ports.ts';
+import { StoreDamaged, StoreUnavailable } from '../../server/src/domain/ports.ts';
 import type { Store } from '../../server/src/domain/ports.ts';
 import type { Project } from '../../server/src/protocol/admin.ts';
 import { TextFinder } from '../support/find-text.ts';
@@ -471,6 +471,23 @@ describe('deleting a project', () => {
     await adminJson(holt, 'DELETE', `projects/${first.id}`);
     await adminJson(holt, 'DELETE', `projects/${second.id}`);
     await within(20_000, forgotten, 'the other one is forgotten');
+  });
+
+  test('takes away what can not be read, too', async (t) => {
+    const data = await temporaryDirectory();
+    let broken = false;
+    const wrapStore = (store: Store): Store =>
+      storeAround(store, (verb, run) =>
+        verb === 'read' && broken ? Promise.reject(new StoreDamaged('read: database disk image is malformed')) : run(),
+      );
+    const { holt, forgotten } = await startTold(t, { data, overrides: { wrapStore } });
+    const team = await makeTeam(holt);
+    await createIn(holt, team, otter(SILENT, { background: true }));
+    broken = true;
+    await adminJson(holt, 'DELETE', `projects/${team.id}`);
+    await within(20_000, forgotten, 'it is forgotten');
+    await holt.stop();
+    assert.deepEqual(rowsOf(data, team.id), NOTHING);
   });
 
   test('is refused for the project default', async () => {

@@ -66,6 +66,25 @@ describe('requests a minute', () => {
     assert.equal((await post(holt, BACKGROUND)).status, 200);
   });
 
+  test('a create that is refused for another reason has used nothing, and its headers say so', async () => {
+    await using holt = await startLimited({
+      configure: (config) => {
+        config.worker.concurrency = 1;
+        config.queue.max = 0;
+      },
+    });
+    await limit(holt, { requests_per_minute: 3, background_running: 1 });
+    const held = await post(holt, otter(SILENT, { background: true }));
+    assert.equal(ratesOf(held)['remaining-requests'], '2');
+    const tooMany = await post(holt, otter(SILENT, { background: true }));
+    assertError(tooMany, 429, { message: /on background responses/ });
+    assert.equal(ratesOf(tooMany)['remaining-requests'], '2');
+    await limit(holt, { requests_per_minute: 3 });
+    const full = await post(holt, otter(SILENT, { background: true }));
+    assertError(full, 429, { message: /queue/ });
+    assert.equal(ratesOf(full)['remaining-requests'], '2');
+  });
+
   test('compact and input_tokens count, all that reads or ends what is there does not', async () => {
     await using holt = await startWithUpstream();
     await limit(holt, { requests_per_minute: 4 });

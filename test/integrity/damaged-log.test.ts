@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { diagnose } from '../../server/src/doctor.ts';
+import { StoreDamaged } from '../../server/src/domain/ports.ts';
 import type { Store } from '../../server/src/domain/ports.ts';
+import { FakeClock } from '../support/clock.ts';
+import { storeAround } from '../support/store-around.ts';
 import {
   EventReader,
   SILENT,
@@ -179,20 +182,42 @@ test('in the queue: it can be cancelled or deleted, its turn is a failure, and t
   assert.equal((await pollUntil(holt, other)).status, 'completed');
 });
 
-test('what can not even be ended is forgotten all the same when it is deleted', async (t) => {
-  const state = { broken: false };
+describe('what can not even be ended is forgotten all the same', () => {
+  const state: { broken: Error | undefined } = { broken: undefined };
   const wrapStore = (store: Store): Store =>
-    Object.assign(Object.create(store) as Store, {
-      read: (...args: Parameters<Store['read']>) =>
-        state.broken ? Promise.reject(new TypeError('not as expected')) : store.read(...args),
-      close: () => store.close(),
+    storeAround(store, (verb, run) =>
+      verb === 'read' && state.broken !== undefined ? Promise.reject(state.broken) : run(),
+    );
+  const DAMAGES = {
+    'as nobody knows how to': new TypeError('not as expected'),
+    'since the database can not read it': new StoreDamaged('read: database disk image is malformed'),
+  };
+
+  for (const [why, error] of Object.entries(DAMAGES)) {
+    test(`when it is deleted: ${why}`, async (t) => {
+      const holt = await startHolt({ overrides: { wrapStore } });
+      t.after(() => holt.stop());
+      const { id } = await create(holt, otter(SILENT, { background: true }));
+      state.broken = error;
+      assert.equal((await remove(holt, id)).status, 200);
+      assertError(await get(holt, `responses/${id}`), 404);
+      state.broken = undefined;
+      assertError(await get(holt, `responses/${id}`), 404);
     });
-  const holt = await startHolt({ overrides: { wrapStore } });
-  t.after(() => holt.stop());
-  const { id } = await create(holt, otter(SILENT, { background: true }));
-  state.broken = true;
-  assert.equal((await remove(holt, id)).status, 200);
-  assertError(await get(holt, `responses/${id}`), 404);
-  state.broken = false;
-  assertError(await get(holt, `responses/${id}`), 404);
+  }
+
+  test('when a cancel has failed before it, and nobody ends it', async (t) => {
+    const clock = new FakeClock();
+    const holt = await startHolt({ overrides: { wrapStore, clock } });
+    t.after(() => holt.stop());
+    const { id } = await create(holt, otter(SILENT, { background: true }));
+    state.broken = DAMAGES['since the database can not read it'];
+    assertError(await cancel(holt, id), 503);
+    state.broken = undefined;
+    const removed = remove(holt, id);
+    await clock.waitForTimer(15_000);
+    clock.advance(15_000);
+    assert.equal((await removed).status, 200);
+    assertError(await get(holt, `responses/${id}`), 404);
+  });
 });

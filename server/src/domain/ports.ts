@@ -385,6 +385,8 @@ export interface Store extends StateStore, WebhookStore, ProjectStore, UsageStor
 export class StoreUnavailable extends Error {}
 /** The store was closed or its thread has died: nothing will be accepted any more. */
 export class StoreClosed extends StoreUnavailable {}
+/** What this verb has to read is damaged: to ask again gives the same. Others are served. */
+export class StoreDamaged extends StoreUnavailable {}
 
 // ---------------------------------------------------------------- hints
 

@@ -17,6 +17,7 @@ export function callerOf({ projectId, apiKey }: FastifyRequest, reply: FastifyRe
     projectId,
     key: apiKey,
     told: (rates) => {
+      if (reply.sent) return;
       for (const unit of UNITS) {
         const rate = rates[unit];
         if (rate === undefined) continue;

@@ -1,6 +1,17 @@
 import { apiError } from '../domain/errors.ts';
 import { describeScope, msUntilNextDay } from '../domain/limits.ts';
-import type { Limiter, Limits, Price, Rate, Rates, Scope, UnfinishedBound, Used, Work } from '../domain/limits.ts';
+import type {
+  Caller,
+  Limiter,
+  Limits,
+  Price,
+  Rate,
+  Rates,
+  Scope,
+  UnfinishedBound,
+  Used,
+  Work,
+} from '../domain/limits.ts';
 import type { Clock, Log } from '../domain/ports.ts';
 import type { Projects, StoredProject } from '../domain/project-store.ts';
 import { TokenBucket } from '../domain/token-bucket.ts';
@@ -24,7 +35,7 @@ type Deps = {
 type Limited = Scope & { limits: Limits };
 type Meter = { scope: Scope; unit: 'requests' | 'tokens'; limit: number; amount: number; bucket: TokenBucket };
 /** What was counted for a response that is not over. */
-type Charge = { meters: Meter[]; budgeted: Limited[]; entry: string };
+type Charge = { caller: Caller; meters: Meter[]; budgeted: Limited[]; entry: string };
 
 /** Buckets that are full say nothing, and go when there are more than this. */
 const MOST_BUCKETS = 10_000;
@@ -55,6 +66,7 @@ export class ProcessLimiter implements Limiter {
     this.#charges.delete(id);
     const now = this.#deps.clock.now();
     for (const { bucket, amount } of charge.meters) bucket.take(-amount, now);
+    this.#tell(charge.caller, charge.meters);
   }
 
   settle(id: string, used: Used): void {
@@ -90,9 +102,10 @@ export class ProcessLimiter implements Limiter {
       this.#checkRates(meters);
       const now = this.#deps.clock.now();
       for (const { bucket, amount } of meters) bucket.take(amount, now);
-      if (work.tokens !== undefined) this.#charges.set(work.id, { meters, budgeted, entry: work.model.entry });
+      if (work.tokens !== undefined)
+        this.#charges.set(work.id, { caller: work.caller, meters, budgeted, entry: work.model.entry });
     } finally {
-      this.#tell(work, meters);
+      this.#tell(work.caller, meters);
     }
     return scopes.flatMap(({ kind, id, limits }) =>
       limits.background_running === undefined ? [] : [{ scope: { kind, id }, max: limits.background_running }],
@@ -165,7 +178,7 @@ export class ProcessLimiter implements Limiter {
     throw apiError('rate_limited', { ...args, per, used, retryAfter, seconds: retryAfter });
   }
 
-  #tell({ caller }: Work, meters: readonly Meter[]): void {
+  #tell(caller: Caller, meters: readonly Meter[]): void {
     const rates: Rates = {};
     const now = this.#deps.clock.now();
     for (const { unit, limit, bucket } of meters) {

@@ -105,10 +105,11 @@ async function createNew(
   if ((response.background || response.store) && !deps.store.accepts()) throw apiError('store_unavailable');
   const items = [...turn.before, ...turn.input];
   const spec = specOf(projectId, response, binding, request, items);
-  // What answers with a response that is there already has returned before: it is not counted.
+  const limited = typeof (await deps.projects.find(projectId))?.maxRunning === 'number';
+  // What answers with a response that is there already has returned before: it is not counted. From here on whatever
+  // fails has to withdraw it.
   const admitted = deps.limiter.admit({ id, caller, model: binding, tokens: () => mostTokens(served, items) });
   const bounds = admitted instanceof Promise ? await admitted : admitted;
-  const limited = typeof (await deps.projects.find(projectId))?.maxRunning === 'number';
   const kept = { request, history, createdAt, zeroRetention, idempotency };
   const made = { deps, body: served, spec, ...kept, limited, caller, binding, bounds };
   try {

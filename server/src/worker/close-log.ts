@@ -1,6 +1,6 @@
 import { Assembler } from '../domain/assembler.ts';
 import { encodeEvents } from '../domain/chunk-codec.ts';
-import { StoreClosed, StoreUnavailable } from '../domain/ports.ts';
+import { StoreClosed, StoreDamaged, StoreUnavailable } from '../domain/ports.ts';
 import { usedBy } from '../domain/limits.ts';
 import type { Limiter } from '../domain/limits.ts';
 import type { Metrics } from '../domain/metrics.ts';
@@ -51,11 +51,15 @@ export async function closeLog(
       await closeOnce(deps, owned, end, told);
       return;
     } catch (error) {
-      if (!(error instanceof StoreUnavailable) || error instanceof StoreClosed || deps.signal.aborted) throw error;
+      if (!isTransient(error) || deps.signal.aborted) throw error;
       deps.log.error({ err: error, response_id: owned.id }, 'the end of a response can not be stored; trying again');
       await waitMs(deps.clock, RETRY_MS, deps.signal);
     }
   }
+}
+
+function isTransient(error: unknown): boolean {
+  return error instanceof StoreUnavailable && !(error instanceof StoreClosed || error instanceof StoreDamaged);
 }
 
 async function closeOnce(

@@ -1,4 +1,4 @@
-import { StoreUnavailable } from '../domain/ports.ts';
+import { StoreClosed, StoreUnavailable } from '../domain/ports.ts';
 import type { Clock, Hints, Log, Runs, Store } from '../domain/ports.ts';
 
 /**
@@ -8,6 +8,9 @@ import type { Clock, Hints, Log, Runs, Store } from '../domain/ports.ts';
 
 /** Rows of one transaction: a few ms of the store. */
 const BATCH = 100;
+
+/** What others are ending has this long, ms. */
+const END_MS = 15_000;
 
 type Deps = {
   store: Pick<Store, 'listDeletedProjects' | 'forgetProject' | 'fenceForCancel' | 'delete'>;
@@ -23,6 +26,8 @@ export class ForgetProjects {
   #stopped = false;
   /** What could not be ended, as when its log is damaged: said once, tried each time. */
   readonly #stuck = new Set<string>();
+  /** Since when others were seen to be ending these, ms. */
+  readonly #pending = new Map<string, number>();
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -79,16 +84,35 @@ export class ForgetProjects {
     }
   }
 
+  /** Whoever was ending it has had the time to. */
+  #isOverdue(id: string): boolean {
+    const now = this.#deps.clock.now();
+    const since = this.#pending.get(id) ?? now;
+    this.#pending.set(id, since);
+    return now - since >= END_MS;
+  }
+
   async #cancelAndDelete(projectId: string, id: string): Promise<boolean> {
     const { store, hints, clock, worker } = this.#deps;
     hints.announce(id, { leaving: true });
     const fenced = await store.fenceForCancel(projectId, id, worker.workerId, clock.now());
-    if (fenced.outcome === 'pending') return false;
+    if (fenced.outcome === 'pending' && !this.#isOverdue(id)) return false;
+    let ended = fenced.outcome !== 'pending';
     if (fenced.outcome === 'fenced') {
       worker.abort(id);
-      await worker.finishCancel(fenced.response, 'delete');
+      try {
+        await worker.finishCancel(fenced.response, 'delete');
+      } catch (error) {
+        if (error instanceof StoreClosed) throw error;
+        ended = false;
+        this.#deps.log.error(
+          { err: error, response_id: id },
+          'this response could not be ended; it is deleted as it is',
+        );
+      }
     }
-    await store.delete(projectId, id, clock.now());
+    await store.delete(projectId, id, clock.now(), ended ? undefined : 'forced');
+    this.#pending.delete(id);
     hints.announce(id, { gone: true });
     return true;
   }

@@ -1,7 +1,7 @@
 import type { Assembler } from '../domain/assembler.ts';
 import type { Metrics } from '../domain/metrics.ts';
 import type { Log, Models, OwnedResponse, Store } from '../domain/ports.ts';
-import { StoreUnavailable } from '../domain/ports.ts';
+import { StoreDamaged, StoreUnavailable } from '../domain/ports.ts';
 import { LOST, damagedFrom } from '../domain/lost-state.ts';
 import { foldReadable } from '../domain/read-log.ts';
 import { choosePolicy } from './choose-policy.ts';
@@ -81,7 +81,7 @@ async function recoverOrReport(deps: Deps, owner: Owner, orphan: OwnedResponse):
   try {
     await recover(deps, owner, orphan);
   } catch (error) {
-    if (error instanceof StoreUnavailable) throw error;
+    if (error instanceof StoreUnavailable && !(error instanceof StoreDamaged)) throw error;
     owner.leaveAlone(orphan);
     deps.log.error({ err: error, response_id: orphan.id }, 'this response can not be ended; it is left alone');
   }

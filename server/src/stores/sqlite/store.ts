@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { StoreClosed, StoreUnavailable } from '../../domain/ports.ts';
+import { StoreClosed, StoreDamaged, StoreUnavailable } from '../../domain/ports.ts';
 import type { Append, Store } from '../../domain/ports.ts';
 import { ADVICE, DatabaseDamaged, hasCompanions, isDamageText, whatIsLost } from './damage.ts';
 import type { Command, Result, VerbName } from './engine.ts';
@@ -212,7 +212,7 @@ export class SqliteStore implements Store {
     for (const [index, call] of settled.entries()) {
       const result = results[index] ?? { error: 'the store thread gave no result' };
       if ('value' in result) call.resolve(result.value);
-      else call.reject(new StoreUnavailable(`${call.command.verb}: ${withAdvice(result.error)}`));
+      else call.reject(failureOf(call.command.verb, result.error));
     }
   }
 
@@ -238,6 +238,7 @@ export class SqliteStore implements Store {
 }
 
 /** What the thread says of a page that is damaged comes with what to do about it. */
-function withAdvice(error: string): string {
-  return isDamageText(error) ? `${error}. ${ADVICE}` : error;
+function failureOf(verb: VerbName, error: string): StoreUnavailable {
+  if (isDamageText(error)) return new StoreDamaged(`${verb}: ${error}. ${ADVICE}`);
+  return new StoreUnavailable(`${verb}: ${error}`);
 }
