@@ -197,7 +197,19 @@ describe('the webhook endpoints of a project', () => {
     const endpoint = /whe_\w+/.exec(made.stderr)?.[0] ?? assert.fail(made.stderr);
     const [listed] = rowsOf(await ok('webhooks', 'list', ...of));
     assert.deepEqual([listed?.['ENDPOINT'], listed?.['URL'], listed?.['DISABLED']], [endpoint, receiver.url(), '-']);
+    const [updated] = rowsOf(
+      await ok('webhooks', 'update', endpoint, ...of, '--name', 'ours', '--event', 'response.completed'),
+    );
+    assert.deepEqual([updated?.['NAME'], updated?.['EVENTS']], ['ours', 'response.completed']);
+    const rotated = await run('webhooks', 'rotate', endpoint, ...of);
+    assert.match(rotated.stdout, /^whsec_\S+\n$/);
+    assert.notEqual(rotated.stdout, made.stdout);
+    assert.match(rotated.stderr, /valid for 24 hours more/);
+    await refused(2, /--old: expected keep or drop/, 'webhooks', 'rotate', endpoint, ...of, '--old', 'never');
+    await refused(1, /whe_1/, 'webhooks', 'rotate', 'whe_1', ...of);
     assert.equal(await ok('webhooks', 'test', endpoint, ...of), 'It answered 204.');
+    const signatures = String(receiver.hits[0]?.headers['webhook-signature']).split(' ');
+    assert.equal(signatures.length, 2, 'signed with both');
     const body = jsonRequest(otter({}, { background: true }));
     const { id } = responseIn(await call('POST', `${holt.url}/v1/responses`, body));
     await receiver.until((hits) => hits.length === 2, 'the delivery');

@@ -292,16 +292,24 @@ describe('the webhook endpoints of a project', () => {
       ['DELETE', elsewhere],
       ['GET', `${elsewhere}/deliveries`],
       ['POST', `${elsewhere}/deliveries/${delivery}/redeliver`],
+      ['POST', elsewhere],
+      ['POST', `${elsewhere}/rotate_secret`],
     ] as const) {
       assertError(await admin(holt, method, path), 404);
     }
     assertError(await admin(holt, 'POST', place, { ...body, url: 'ftp://x' }), 400, { param: 'url' });
     assertError(await admin(holt, 'GET', 'projects/proj_nothing/webhook_endpoints'), 404, { message: /^Project/ });
+    const named = await adminJson<{ name: string }>(holt, 'POST', `${place}/${made.id}`, { name: 'ours' });
+    assert.equal(named.name, 'ours');
+    const rotated = await adminJson<{ signing_secret: string }>(holt, 'POST', `${place}/${made.id}/rotate_secret`);
+    assert.notEqual(rotated.signing_secret, secret);
     await adminJson(holt, 'DELETE', `${place}/${made.id}`);
     const entries = (await audited(holt)).filter(({ action }) => action.startsWith('webhook'));
     assert.deepEqual(entries.toReversed(), [
       { action: 'webhook_endpoint.create', target: made.id, detail: { project: team.id, name: 'mine' } },
       { action: 'webhook_delivery.redeliver', target: delivery, detail: { project: team.id, endpoint: made.id } },
+      { action: 'webhook_endpoint.update', target: made.id, detail: { project: team.id, changed: ['name'] } },
+      { action: 'webhook_endpoint.rotate_secret', target: made.id, detail: { project: team.id, kept_old: false } },
       { action: 'webhook_endpoint.delete', target: made.id, detail: { project: team.id } },
     ]);
   });

@@ -81,15 +81,18 @@ ${ASKING}`,
 ${ASKING}`,
   webhooks: `Usage: holt webhooks list --project PROJECT
        holt webhooks create --project PROJECT --name NAME --to URL [--event TYPE]
+       holt webhooks update ENDPOINT --project PROJECT [--name NAME] [--to URL] [--event TYPE]
+       holt webhooks rotate ENDPOINT --project PROJECT [--old keep|drop]
        holt webhooks delete ENDPOINT --project PROJECT
        holt webhooks test ENDPOINT --project PROJECT [--event TYPE]
        holt webhooks deliveries ENDPOINT --project PROJECT [--most N]
        holt webhooks redeliver ENDPOINT DELIVERY --project PROJECT
 
-"create" says the signing secret, which is shown this once. "deliveries" says what became of the newest events.
+"create" and "rotate" say the signing secret, which is shown this once. "update" also enables what was disabled. "deliveries" says what became of the newest events.
 
   --project PROJECT      as in holt projects list
   --to URL               where the events are sent
+  --old keep|drop        whether the old secret is valid for 24 hours more; keep
   --event TYPE           response.completed, response.failed, response.incomplete or response.cancelled; as often as
                          needed for "create", which takes all of them without it
   --most N               the newest N; 20

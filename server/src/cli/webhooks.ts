@@ -1,8 +1,9 @@
+import { wrongFlag } from '../admin-command.ts';
 import type { WebhookDelivery, WebhookEndpoint, WebhookEndpointWithSecret } from '../admin-command.ts';
 import { askForList, numberFrom, pathOf, runAction, tableOf, timeOf } from './actions.ts';
 import type { Action } from './actions.ts';
 
-/** `holt webhooks list|create|delete|test|deliveries|redeliver` */
+/** `holt webhooks list|create|update|rotate|delete|test|deliveries|redeliver` */
 
 const EVENTS = ['response.completed', 'response.failed', 'response.incomplete', 'response.cancelled'];
 /** Of the deliveries there are, the newest. */
@@ -32,6 +33,31 @@ const ACTIONS: Record<string, Action> = {
         text: made.signing_secret,
         note: `This is the signing secret of ${made.id}, and it is not shown again.`,
       };
+    },
+  },
+  update: {
+    words: ['ENDPOINT'],
+    flags: ['project', 'name', 'to', 'event*'],
+    needed: ['project'],
+    run: async ({ words, flags, lists }, ask) => {
+      const { name, to: url } = flags;
+      const body = { name, url, event_types: lists['event'] };
+      const changed = await ask<WebhookEndpoint>('POST', `${placeOf(flags)}/${pathOf(words[0])}`, body);
+      return { answer: changed, text: showEndpoints([changed]) };
+    },
+  },
+  rotate: {
+    words: ['ENDPOINT'],
+    flags: ['project', 'old'],
+    needed: ['project'],
+    run: async ({ words, flags }, ask) => {
+      const { old = 'keep' } = flags;
+      if (old !== 'keep' && old !== 'drop') throw wrongFlag('old', 'keep or drop', old);
+      const body = { keep_old_secret_active_for_24_hours: old === 'keep' };
+      const path = `${placeOf(flags)}/${pathOf(words[0], 'rotate_secret')}`;
+      const rotated = await ask<WebhookEndpointWithSecret>('POST', path, body);
+      const until = old === 'keep' ? 'The old one is valid for 24 hours more.' : 'The old one is valid no more.';
+      return { answer: rotated, text: rotated.signing_secret, note: `This is not shown again. ${until}` };
     },
   },
   delete: {

@@ -79,6 +79,7 @@ export interface WebhookStore {
     id: string,
     change: EndpointChange,
     now: number,
+    audit?: AuditEntry,
   ): Promise<StoredEndpoint | undefined>;
   /** `oldSecretUntil` null: the old one is of no use from now on. */
   rotateSecret(
@@ -87,6 +88,7 @@ export interface WebhookStore {
     secret: string,
     oldSecretUntil: number | null,
     now: number,
+    audit?: AuditEntry,
   ): Promise<StoredEndpoint | undefined>;
   /** With all its deliveries. */
   deleteEndpoint(projectId: string, id: string, audit?: AuditEntry): Promise<boolean>;

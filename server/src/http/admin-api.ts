@@ -2,7 +2,12 @@ import * as admin from '../protocol/admin.ts';
 import { responseAnswer } from '../protocol/answers.ts';
 import { pageQuery } from '../protocol/queries.ts';
 import * as webhooks from '../protocol/webhook-answers.ts';
-import { createWebhookEndpointBody, testWebhookEndpointBody } from '../protocol/webhooks.ts';
+import {
+  createWebhookEndpointBody,
+  rotateSecretBody,
+  testWebhookEndpointBody,
+  updateWebhookEndpointBody,
+} from '../protocol/webhooks.ts';
 import type { Operation } from './api.ts';
 
 /**
@@ -135,6 +140,24 @@ export const ADMIN_OPERATIONS: readonly Operation[] = [
     summary: 'List the webhook endpoints of a project, newest first',
     query: pageQuery,
     answer: webhooks.webhookEndpointsAnswer,
+    errors: [404],
+  },
+  {
+    method: 'post',
+    path: '/admin/v1/projects/{id}/webhook_endpoints/{endpoint}',
+    id: 'updateEndpointOfProject',
+    summary: 'Change a webhook endpoint of a project; one that was disabled is enabled',
+    body: updateWebhookEndpointBody,
+    answer: webhooks.webhookEndpointAnswer,
+    errors: [404],
+  },
+  {
+    method: 'post',
+    path: '/admin/v1/projects/{id}/webhook_endpoints/{endpoint}/rotate_secret',
+    id: 'rotateSecretOfProject',
+    summary: 'Give a webhook endpoint of a project a new secret, shown this once',
+    body: rotateSecretBody,
+    answer: webhooks.webhookEndpointWithSecretAnswer,
     errors: [404],
   },
   {

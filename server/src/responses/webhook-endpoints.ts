@@ -60,6 +60,7 @@ export async function updateEndpoint(
   projectId: string,
   id: string,
   body: { name?: string | undefined; url?: string | undefined; event_types?: WebhookEventType[] | undefined },
+  actor: Actor = 'client',
 ): Promise<WebhookEndpoint> {
   if (body.url !== undefined) checkUrl(deps, body.url);
   const change: EndpointChange = {
@@ -67,7 +68,13 @@ export async function updateEndpoint(
     ...(body.url !== undefined && { url: body.url }),
     ...(body.event_types !== undefined && { eventTypes: [...new Set(body.event_types)] }),
   };
-  const updated = await deps.store.updateEndpoint(projectId, id, change, deps.clock.now());
+  const now = deps.clock.now();
+  // Not the URL, which may hold a secret.
+  const audit = auditOf(actor, now, 'webhook_endpoint.update', id, {
+    project: projectId,
+    changed: Object.keys(change),
+  });
+  const updated = await deps.store.updateEndpoint(projectId, id, change, now, audit);
   if (updated === undefined) throw apiError('webhook_endpoint_not_found', { id });
   deps.webhooks.changed();
   return toWire(updated);
@@ -78,10 +85,12 @@ export async function rotateSecret(
   projectId: string,
   id: string,
   keepOld: boolean,
+  actor: Actor = 'client',
 ): Promise<WebhookEndpointWithSecret> {
   const now = deps.clock.now();
   const oldSecretUntil = keepOld ? now + OLD_SECRET_MS : null;
-  const rotated = await deps.store.rotateSecret(projectId, id, deps.ids.webhookSecret(), oldSecretUntil, now);
+  const audit = auditOf(actor, now, 'webhook_endpoint.rotate_secret', id, { project: projectId, kept_old: keepOld });
+  const rotated = await deps.store.rotateSecret(projectId, id, deps.ids.webhookSecret(), oldSecretUntil, now, audit);
   if (rotated === undefined) throw apiError('webhook_endpoint_not_found', { id });
   return toWireWithSecret(rotated);
 }

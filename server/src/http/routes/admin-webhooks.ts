@@ -1,9 +1,21 @@
 import type { FastifyInstance } from 'fastify';
 import { retrieveProject } from '../../projects/projects.ts';
 import { pageQuery } from '../../protocol/queries.ts';
-import { createWebhookEndpointBody, testWebhookEndpointBody } from '../../protocol/webhooks.ts';
+import {
+  createWebhookEndpointBody,
+  rotateSecretBody,
+  testWebhookEndpointBody,
+  updateWebhookEndpointBody,
+} from '../../protocol/webhooks.ts';
 import { listDeliveries, redeliver } from '../../responses/webhook-deliveries.ts';
-import { createEndpoint, deleteEndpoint, listEndpoints, testEndpoint } from '../../responses/webhook-endpoints.ts';
+import {
+  createEndpoint,
+  deleteEndpoint,
+  listEndpoints,
+  rotateSecret,
+  testEndpoint,
+  updateEndpoint,
+} from '../../responses/webhook-endpoints.ts';
 import type { AppDeps } from '../deps.ts';
 import { parseObject } from '../parse-body.ts';
 import { readQuery } from '../query.ts';
@@ -27,6 +39,15 @@ export function adminWebhookRoutes(app: FastifyInstance, { admin, responses: dep
   app.get<Route>(PLACE, async ({ params, query }) => {
     await there(params.id);
     return listEndpoints(deps, params.id, readQuery(pageQuery, query));
+  });
+  app.post<EndpointRoute>(`${PLACE}/:endpoint`, async ({ params, body = {} }) => {
+    await there(params.id);
+    return updateEndpoint(deps, params.id, params.endpoint, parseObject(updateWebhookEndpointBody, body).body, 'admin');
+  });
+  app.post<EndpointRoute>(`${PLACE}/:endpoint/rotate_secret`, async ({ params, body = {} }) => {
+    await there(params.id);
+    const { keep_old_secret_active_for_24_hours: keepOld } = parseObject(rotateSecretBody, body).body;
+    return rotateSecret(deps, params.id, params.endpoint, keepOld ?? false, 'admin');
   });
   app.delete<EndpointRoute>(`${PLACE}/:endpoint`, async ({ params }) => {
     await there(params.id);

@@ -70,6 +70,7 @@ export function updateEndpoint(
   id: string,
   change: EndpointChange,
   now: number,
+  audit?: AuditEntry,
 ): StoredEndpoint | undefined {
   const before = findEndpoint(db, projectId, id);
   if (before === undefined) return undefined;
@@ -89,6 +90,7 @@ export function updateEndpoint(
     now,
     id,
   );
+  if (audit !== undefined) recordAudit(db, audit);
   return findEndpoint(db, projectId, id);
 }
 
@@ -99,7 +101,9 @@ export function rotateSecret(
   secret: string,
   oldSecretUntil: number | null,
   now: number,
+  audit?: AuditEntry,
 ): StoredEndpoint | undefined {
+  if (endpointNo(db, projectId, id) === undefined) return undefined;
   db.run(
     `update webhook_endpoint set secret = ?1, old_secret = iif(?2 is null, null, secret), old_secret_until = ?2,
        updated_at = ?3 where id = ?4 and project_id = ?5`,
@@ -109,6 +113,7 @@ export function rotateSecret(
     id,
     projectId,
   );
+  if (audit !== undefined) recordAudit(db, audit);
   return findEndpoint(db, projectId, id);
 }
 
