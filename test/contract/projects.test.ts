@@ -387,11 +387,23 @@ describe('deleting a project', () => {
       endpoints: count(`webhook_endpoint where project_id = '${project}'`),
       deliveries: count('webhook_delivery'),
       keys: count(`api_key where project_id = '${project}'`),
+      idempotency: count(`idempotency where project_id = '${project}'`),
+      usage: count(`usage where project_id = '${project}'`),
     };
     db.close();
     return rows;
   }
-  const NOTHING = { responses: 0, content: 0, items: 0, conversations: 0, endpoints: 0, deliveries: 0, keys: 0 };
+  const NOTHING = {
+    responses: 0,
+    content: 0,
+    items: 0,
+    conversations: 0,
+    endpoints: 0,
+    deliveries: 0,
+    keys: 0,
+    idempotency: 0,
+    usage: 0,
+  };
 
   test('stops its keys and what runs at once, tells nobody, and leaves nothing of it', async (t) => {
     await using receiver = await Receiver.start();
@@ -416,6 +428,10 @@ describe('deleting a project', () => {
     assert.equal(endpoint.status, 200, endpoint.text);
     const items = [{ role: 'user', content: 'hello' }];
     assert.equal((await post(holt, { items }, team.headers, 'conversations')).status, 200);
+    const again = { ...team.headers, 'idempotency-key': 'once' };
+    const once = responseIn(await post(holt, otter({}, { background: true }), again));
+    assert.equal((await getIn(holt, team, `responses/${once.id}?wait=20`)).status, 200);
+    assert.equal(responseIn(await post(holt, otter({}, { background: true }), again)).id, once.id);
     const foreground = post(holt, otter(SILENT), team.headers);
     const running = await createIn(holt, team, otter(SILENT, { background: true }));
     const queued = await createIn(holt, team, otter(SILENT, { background: true }));
