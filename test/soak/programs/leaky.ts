@@ -27,9 +27,9 @@ function leaky(store: Store): Store {
       return store.create(...args);
     },
     sweep: (...args: Parameters<Store['sweep']>) =>
-      leaks.has('rows') ? Promise.resolve({ expired: 0, logs: 0, purged: 0 }) : store.sweep(...args),
+      leaks.has('rows') ? Promise.resolve({ expired: 0, logs: 0, purged: 0, keys: 0 }) : store.sweep(...args),
     close: () => store.close(),
-  });
+  } satisfies Partial<Store>);
 }
 
 await serve({ wrapStore: leaky });
