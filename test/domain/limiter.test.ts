@@ -132,8 +132,10 @@ test('tokens count as they are estimated, until it is known how many they were',
 test('what never came to be, or used nothing, is given back; what nobody counted is not', async () => {
   const bench = new Bench();
   const project = { tokens_per_minute: 100, requests_per_minute: 3 };
-  bench.limiter.withdraw(await bench.ask({ project, tokens: 100 }));
+  const refused = await bench.ask({ project, tokens: 100 });
   assert.deepEqual([bench.told?.tokens?.remaining, bench.told?.requests?.remaining], [0, 2]);
+  bench.limiter.withdraw(refused);
+  assert.deepEqual([bench.told?.tokens?.remaining, bench.told?.requests?.remaining], [100, 3], 'and says so');
   bench.limiter.settle(await bench.ask({ project, tokens: 100 }), 'none');
   assert.deepEqual([bench.told?.tokens?.remaining, bench.told?.requests?.remaining], [0, 2], 'withdrawn as a whole');
   bench.limiter.settle(await bench.ask({ project, tokens: 100 }), 'uncounted');
